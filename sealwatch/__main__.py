@@ -1,0 +1,5 @@
+"""``python -m sealwatch``."""
+
+from sealwatch.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,195 @@
+"""One MQTT 5 session over paho, as both sides use it: persistent, TLS by URL, reconnecting for ever.
+
+A session is asked to start and never fails to: a broker that is down is tried again with capped backoff, and what is
+known about the connection is in `connected` and in the log, once when it is lost and once when it comes back.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from sealwatch.base import settings
+from sealwatch.contract.messages import MAX_PAYLOAD_BYTES
+
+logger = logging.getLogger(__name__)
+
+
+class MqttSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to reach the broker."""
+
+    url: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^mqtts?://[^/]+$", description="mqtt://host:port, or mqtts://host:port for TLS (default 8883)."
+        ),
+    ]
+    ca_file: Annotated[str, msgspec.Meta(description="CA that signed the broker's certificate (PEM).")] = ""
+    certificate_file: Annotated[str, msgspec.Meta(description="This side's certificate (PEM).")] = ""
+    key_file: Annotated[str, msgspec.Meta(description="Private key of that certificate (PEM).")] = ""
+    username: Annotated[str, msgspec.Meta(description="User name, where the broker wants one.")] = ""
+    password: Annotated[str, msgspec.Meta(description="Reference to the password: file:/path or env:NAME.")] = ""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A received message. With manual acks, `mid` is what `Session.ack` wants."""
+
+    topic: str
+    payload: bytes
+    mid: int
+    retain: bool
+
+
+class Will(msgspec.Struct, frozen=True):
+    """What the broker says in this side's name when the connection breaks."""
+
+    topic: str
+    payload: bytes
+
+
+class Session:
+    """A persistent MQTT 5 session (QoS 1). Callbacks come on paho's network thread and must not block for long."""
+
+    def __init__(
+        self,
+        settings_: MqttSettings,
+        *,
+        client_id: str,
+        subscriptions: tuple[str, ...] = (),
+        on_message: Callable[[Message], None] | None = None,
+        on_connected: Callable[[], None] | None = None,
+        on_published: Callable[[int], None] | None = None,
+        will: Will | None = None,
+        manual_ack: bool = False,
+        receive_maximum: int = 1000,
+        session_expiry_s: int = 7 * 24 * 3600,
+        keepalive_s: int = 30,
+    ) -> None:
+        self._settings = settings_
+        self._subscriptions = subscriptions
+        self._on_message, self._on_connected, self._on_published = on_message, on_connected, on_published
+        self._keepalive_s = keepalive_s
+        self._connected = threading.Event()
+        self._reported_down = False
+        self._properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+        self._properties.SessionExpiryInterval = session_expiry_s
+        self._properties.ReceiveMaximum = receive_maximum
+        self._properties.MaximumPacketSize = 2 * MAX_PAYLOAD_BYTES
+        self._client = self._build(client_id, will, manual_ack=manual_ack)
+
+    def _build(self, client_id: str, will: Will | None, *, manual_ack: bool) -> paho.Client:
+        parts = urlsplit(self._settings.url)
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5, manual_ack=manual_ack
+        )
+        client.max_inflight_messages_set(1000)
+        client.max_queued_messages_set(0)
+        client.reconnect_delay_set(min_delay=1, max_delay=random.randint(30, 60))  # noqa: S311 - spreads reconnects
+        if parts.scheme == "mqtts":
+            context = ssl.create_default_context(cafile=self._settings.ca_file or None)
+            if self._settings.certificate_file:
+                context.load_cert_chain(self._settings.certificate_file, self._settings.key_file)
+            client.tls_set_context(context)
+        if self._settings.username:
+            password = settings.secret(self._settings.password) if self._settings.password else None
+            client.username_pw_set(self._settings.username, password)
+        if will is not None:
+            client.will_set(will.topic, will.payload, qos=1, retain=True)
+        client.on_connect = self._connect_came
+        client.on_connect_fail = self._connect_failed
+        client.on_disconnect = self._disconnect_came
+        client.on_message = self._message_came
+        client.on_publish = self._publish_done
+        return client
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted this session and the connection stands."""
+        return self._connected.is_set()
+
+    def wait_connected(self, timeout_s: float) -> bool:
+        """Wait until connected, at most `timeout_s`; whether it is."""
+        return self._connected.wait(timeout_s)
+
+    def start(self) -> None:
+        """Begin to connect, and keep at it. Returns at once."""
+        parts = urlsplit(self._settings.url)
+        port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
+        self._client.connect_async(
+            parts.hostname or "localhost",
+            port,
+            keepalive=self._keepalive_s,
+            clean_start=False,
+            properties=self._properties,
+        )
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Say goodbye (the will is not sent) and end the network thread."""
+        self._client.disconnect()
+        self._client.loop_stop()
+        self._connected.clear()
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int | None:
+        """Hand one message to the broker at QoS 1; its mid, or None while there is no connection.
+
+        Nothing is queued here while offline: whoever must not lose a message keeps it in an outbox.
+        """
+        if not self._connected.is_set():
+            return None
+        info = self._client.publish(topic, payload, qos=1, retain=retain)
+        return info.mid if info.rc == paho.MQTT_ERR_SUCCESS else None
+
+    def ack(self, message: Message) -> None:
+        """Acknowledge a received message to the broker (with `manual_ack`)."""
+        self._client.ack(message.mid, 1)
+
+    def _connect_came(
+        self, client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            logger.warning("the broker %s refused the connection: %s", self._settings.url, reason)
+            return
+        for topic_filter in self._subscriptions:
+            client.subscribe(topic_filter, qos=1)
+        self._connected.set()
+        self._reported_down = False
+        logger.info("connected to the broker %s", self._settings.url)
+        if self._on_connected is not None:
+            self._on_connected()
+
+    def _connect_failed(self, _client: paho.Client, _data: Any) -> None:
+        if not self._reported_down:
+            self._reported_down = True
+            logger.warning("the broker %s cannot be reached; trying again until it can", self._settings.url)
+
+    def _disconnect_came(
+        self, _client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        was_connected = self._connected.is_set()
+        self._connected.clear()
+        if was_connected and reason.is_failure and not self._reported_down:
+            self._reported_down = True
+            logger.warning("the connection to the broker %s was lost: %s", self._settings.url, reason)
+
+    def _message_came(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        if self._on_message is not None:
+            self._on_message(Message(message.topic, bytes(message.payload), message.mid, message.retain))
+
+    def _publish_done(
+        self, _client: paho.Client, _data: Any, mid: int, _reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        if self._on_published is not None:
+            self._on_published(mid)

@@ -1,0 +1,1 @@
+"""The county service: takes alarms, makes incidents, pages people until one answers. Imports `contract`, `base`."""

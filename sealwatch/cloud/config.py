@@ -1,0 +1,126 @@
+"""The service's configuration file (`cloud.toml`): every field has a unit, bounds and a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from sealwatch.base import settings
+from sealwatch.base.mqtt import MqttSettings
+from sealwatch.base.settings import SettingsError
+from sealwatch.contract.codes import DeclaredStatus
+from sealwatch.contract.messages import Base64, Identifier
+
+Label = Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The pages."""
+
+    host: Annotated[str, Meta(description="Address to listen on; loopback, or behind a proxy with TLS.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    public_url: Annotated[str, Meta(pattern=r"^https?://[^/]+$", description="What links in pages begin with.")] = (
+        "http://127.0.0.1:8000"
+    )
+    access_token: Annotated[
+        str, Meta(description="Reference to the duty desk's token; wanted when the host is not loopback.")
+    ] = ""
+
+
+class SmtpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The mail server that sends pages."""
+
+    host: Annotated[str, Meta(min_length=1)]
+    port: Annotated[int, Meta(ge=1, le=65535)] = 587
+    security: Annotated[
+        Literal["starttls", "tls", "none"], Meta(description="'none' only for a server on this machine.")
+    ] = "starttls"
+    sender: Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+$")]
+    username: str = ""
+    password: Annotated[str, Meta(description="Reference to the password: file:/path or env:NAME.")] = ""
+
+
+class WebhookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The generic webhook: JSON, HMAC-SHA256 over the body, and an answer that must say it was taken."""
+
+    secret: Annotated[str, Meta(description="Reference to the shared secret: file:/path or env:NAME.")]
+
+
+class SiteSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A sealed site."""
+
+    site_id: Identifier
+    name_zh: Label
+    name_en: Label
+    township_zh: str = ""
+    township_en: str = ""
+    declared_status: DeclaredStatus = DeclaredStatus.POWER_CUT
+
+
+class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A node at a site and the key its alarms are signed with."""
+
+    node_id: Identifier
+    site_id: Identifier
+    public_key: Annotated[Base64, Meta(min_length=43, max_length=43, description="From `sealwatch edge key`.")]
+
+
+class PersonSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A named person who answers pages."""
+
+    person_id: Identifier
+    name: Label
+    role: str = ""
+    level: Annotated[int, Meta(ge=1, le=5, description="Level of the five-level responsibility grid.")]
+    language: Literal["zh", "en"] = "zh"
+    telephone: str = ""
+    email: str = ""
+    webhook_url: str = ""
+
+
+class StepSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One step of the page ladder."""
+
+    after_s: Annotated[float, Meta(ge=0, le=86400, description="Seconds after the incident opened.")]
+    person_id: Identifier
+    channel: Literal["webhook", "email"]
+
+
+class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything the service must be told."""
+
+    data_dir: Annotated[str, Meta(min_length=1, description="Folder of the databases; relative to this file.")]
+    mqtt: MqttSettings
+    web: WebSettings = WebSettings()
+    smtp: SmtpSettings | None = None
+    webhook: WebhookSettings | None = None
+    sites: list[SiteSettings] = []
+    nodes: list[NodeSettings] = []
+    people: list[PersonSettings] = []
+    ladder: Annotated[list[StepSettings], Meta(description="Who is paged, in this order, until one answers.")] = []
+
+
+def load_cloud(path: Path) -> CloudSettings:
+    """Read and check the service's configuration. Raises SettingsError."""
+    cloud = settings.load(CloudSettings, path)
+    sites = {s.site_id for s in cloud.sites}
+    people = {p.person_id: p for p in cloud.people}
+    for node in cloud.nodes:
+        if node.site_id not in sites:
+            raise SettingsError(f"{path}: nodes: {node.node_id} stands at {node.site_id}, which is not among the sites")
+    for step in cloud.ladder:
+        person = people.get(step.person_id)
+        if person is None:
+            raise SettingsError(f"{path}: ladder: {step.person_id} is not among the people")
+        if step.channel == "webhook" and not (person.webhook_url and cloud.webhook):
+            raise SettingsError(f"{path}: ladder: webhook for {step.person_id} wants webhook_url and [webhook]")
+        if step.channel == "email" and not (person.email and cloud.smtp):
+            raise SettingsError(f"{path}: ladder: email for {step.person_id} wants email and [smtp]")
+    return cloud
+
+
+def data_dir(cloud: CloudSettings, path: Path) -> Path:
+    """The service's data folder: relative paths are meant from the configuration file."""
+    return (path.parent / cloud.data_dir).resolve()

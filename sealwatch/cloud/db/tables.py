@@ -1,0 +1,186 @@
+"""Tables of the service. Portable between SQLite and PostgreSQL: no type or feature that only one of them has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+_NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=_NAMING)
+    type_annotation_map = {int: BigInteger().with_variant(Integer, "sqlite"), dict[str, Any]: JSON, bytes: LargeBinary}  # noqa: RUF012 - SQLAlchemy's own idiom
+
+
+class Site(Base):
+    """A sealed site."""
+
+    __tablename__ = "sites"
+    site_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name_zh: Mapped[str] = mapped_column(String(100))
+    name_en: Mapped[str] = mapped_column(String(100))
+    township_zh: Mapped[str] = mapped_column(String(100), default="")
+    township_en: Mapped[str] = mapped_column(String(100), default="")
+    declared_status: Mapped[str] = mapped_column(String(32))
+
+
+class Node(Base):
+    """An edge node, the key its alarms are signed with, and its last word."""
+
+    __tablename__ = "nodes"
+    node_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    site_id: Mapped[str] = mapped_column(ForeignKey("sites.site_id"))
+    public_key: Mapped[str] = mapped_column(String(43))
+    state: Mapped[str] = mapped_column(String(16), default="unknown")
+    state_at_ms: Mapped[int | None]
+    status: Mapped[dict[str, Any] | None]
+
+
+class Person(Base):
+    """A named person who answers pages."""
+
+    __tablename__ = "people"
+    person_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    role: Mapped[str] = mapped_column(String(100), default="")
+    level: Mapped[int]
+    language: Mapped[str] = mapped_column(String(8), default="zh")
+    telephone: Mapped[str] = mapped_column(String(32), default="")
+    email: Mapped[str] = mapped_column(String(200), default="")
+    webhook_url: Mapped[str] = mapped_column(String(500), default="")
+
+
+class Received(Base):
+    """Identity of every message taken: what makes ingestion idempotent."""
+
+    __tablename__ = "received"
+    node_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    boot_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    channel: Mapped[str] = mapped_column(String(16))
+    received_at_ms: Mapped[int]
+
+
+class Quarantined(Base):
+    """What could not be taken, kept with its reason."""
+
+    __tablename__ = "quarantine"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    received_at_ms: Mapped[int]
+    topic: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(String(64), index=True)
+    detail: Mapped[str] = mapped_column(Text)
+    size_bytes: Mapped[int]
+    payload: Mapped[bytes]  # at most the first 64 KiB
+
+
+class Incident(Base):
+    """The case people work on: one or more alarms of one site."""
+
+    __tablename__ = "incidents"
+    incident_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    site_id: Mapped[str] = mapped_column(ForeignKey("sites.site_id"), index=True)
+    level: Mapped[str] = mapped_column(String(8))
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    verdict: Mapped[str] = mapped_column(String(64))  # key of the one-line verdict in the catalogue
+    opened_at_ms: Mapped[int] = mapped_column(index=True)
+    updated_at_ms: Mapped[int]
+    acknowledged_at_ms: Mapped[int | None]
+    acknowledged_by: Mapped[str | None] = mapped_column(String(64))
+    closed_at_ms: Mapped[int | None]
+    closure: Mapped[int | None]
+    ladder: Mapped[dict[str, Any]]  # {"steps": [...]}: the page ladder as it stood when the incident opened
+
+
+class IncidentEvent(Base):
+    """One line of an incident's history: what happened, why, and who did it."""
+
+    __tablename__ = "incident_events"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    incident_id: Mapped[str] = mapped_column(ForeignKey("incidents.incident_id"), index=True)
+    at_ms: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(32))
+    from_state: Mapped[str] = mapped_column(String(16), default="")
+    to_state: Mapped[str] = mapped_column(String(16), default="")
+    actor: Mapped[str] = mapped_column(String(100))  # "system", "person:<id>", "desk"
+    reason: Mapped[str] = mapped_column(String(64))
+    detail: Mapped[dict[str, Any]]
+
+
+class AlarmRecord(Base):
+    """An alarm as it stands now; its transitions are in `alarm_transitions`."""
+
+    __tablename__ = "alarms"
+    __table_args__ = (Index("ix_alarms_site_started", "site_id", "started_at_ms"),)
+    node_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    alarm_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    site_id: Mapped[str] = mapped_column(String(64))
+    incident_id: Mapped[str | None] = mapped_column(ForeignKey("incidents.incident_id"), index=True)
+    kind: Mapped[str] = mapped_column(String(64))
+    level: Mapped[str] = mapped_column(String(8))
+    source_id: Mapped[str] = mapped_column(String(64))
+    zone: Mapped[str] = mapped_column(String(64))
+    phase: Mapped[str] = mapped_column(String(8))
+    score: Mapped[float]
+    reason: Mapped[str] = mapped_column(String(64))
+    numbers: Mapped[dict[str, Any]]
+    sentence_zh: Mapped[str] = mapped_column(Text)
+    sentence_en: Mapped[str] = mapped_column(Text)
+    started_at_ms: Mapped[int]
+    captured_at_ms: Mapped[int]
+    ended_at_ms: Mapped[int | None]
+    snapshot_sha256: Mapped[str | None] = mapped_column(String(64))
+
+
+class AlarmTransition(Base):
+    """Every signed transition exactly as it came, so that the signature can be checked again years later."""
+
+    __tablename__ = "alarm_transitions"
+    node_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    boot_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    alarm_id: Mapped[str] = mapped_column(String(64), index=True)
+    phase: Mapped[str] = mapped_column(String(8))
+    captured_at_ms: Mapped[int]
+    received_at_ms: Mapped[int]
+    sealed: Mapped[bytes]
+
+
+class Page(Base):
+    """One attempt to reach one person over one channel. The row is the timer: it survives any restart."""
+
+    __tablename__ = "pages"
+    __table_args__ = (Index("ix_pages_due", "state", "due_at_ms"),)
+    page_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    incident_id: Mapped[str] = mapped_column(ForeignKey("incidents.incident_id"), index=True)
+    step: Mapped[int]
+    person_id: Mapped[str] = mapped_column(String(64))
+    channel: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16))  # due, sending, submitted, failed, answered, cancelled
+    due_at_ms: Mapped[int]
+    attempts: Mapped[int] = mapped_column(default=0)
+    submitted_at_ms: Mapped[int | None]
+    answered_at_ms: Mapped[int | None]
+    outcome: Mapped[str] = mapped_column(Text, default="")  # the receiver's own answer or the cause of a failure
+
+
+class Evidence(Base):
+    """A stored file, named by what is in it."""
+
+    __tablename__ = "evidence"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    media_type: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int]
+    site_id: Mapped[str] = mapped_column(String(64))
+    node_id: Mapped[str] = mapped_column(String(64))
+    alarm_id: Mapped[str] = mapped_column(String(64), index=True)
+    captured_at_ms: Mapped[int]
+    received_at_ms: Mapped[int]
