@@ -16,7 +16,7 @@ from sealwatch.base.errors import CommandFailed, UsageError
 
 # Command -> (module with `configure(parser)`, help, extra that provides it). The module is imported only when called.
 _COMMANDS: dict[str, tuple[str, str, str]] = {
-    "demo": ("sealwatch.demo.cli", "the whole chain on this machine", "edge,cloud,models,broker"),
+    "demo": ("sealwatch.demo.cli", "the whole chain on this machine", "demo"),
     "edge": ("sealwatch.edge.cli", "the agent at the shaft", "edge"),
     "cloud": ("sealwatch.cloud.cli", "the county's service", "cloud"),
     "models": ("sealwatch.models.cli", "fetch, convert and evaluate detection models", "models"),

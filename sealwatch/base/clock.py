@@ -65,17 +65,18 @@ class CatchUpClock:
     """Starts `behind_s` seconds ago and runs `speed` times as fast until it has caught up with `inner`.
 
     The demo lives through the last minutes of a meter within its first minute, with the same code as in the field.
+    `start_s` (of `inner.monotonic_s`) is when it starts; two processes of one machine that agree on it agree on the time.
     """
 
-    def __init__(self, inner: Clock, *, behind_s: float, speed: float) -> None:
+    def __init__(self, inner: Clock, *, behind_s: float, speed: float, start_s: float | None = None) -> None:
         if behind_s < 0 or speed <= 1:
             raise ValueError("behind_s must not be negative and speed must be above 1")
         self._inner, self._behind_s, self._speed = inner, behind_s, speed
-        self._start_s = inner.monotonic_s()
+        self._start_s = inner.monotonic_s() if start_s is None else start_s
 
     def _lag_s(self) -> float:
         elapsed_s = self._inner.monotonic_s() - self._start_s
-        return max(0.0, self._behind_s - elapsed_s * (self._speed - 1))
+        return min(self._behind_s, max(0.0, self._behind_s - elapsed_s * (self._speed - 1)))
 
     def monotonic_s(self) -> float:
         return self._inner.monotonic_s() - self._lag_s()

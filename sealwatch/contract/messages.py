@@ -38,6 +38,7 @@ class Origin(Struct, frozen=True, kw_only=True):
     boot_id: BootId
     seq: Sequence
     captured_at_ms: EpochMs
+    enqueued_at_ms: Annotated[EpochMs, Meta(description="When the node made it durable, by the same clock.")]
     clock_quality: ClockQuality
     clock_offset_ms: Annotated[
         float | None, Meta(description="Measured offset of the node's clock from its time source; null when unknown.")

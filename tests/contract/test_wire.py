@@ -25,6 +25,7 @@ def an_alarm(**changes: object) -> Alarm:
             boot_id="0" * 32,
             seq=1,
             captured_at_ms=1_700_000_000_000,
+            enqueued_at_ms=1_700_000_000_050,
             clock_quality=ClockQuality.SYNCHRONISED,
         ),
         "alarm_id": "a1",
