@@ -65,7 +65,7 @@ class CatchUpClock:
     """Starts `behind_s` seconds ago and runs `speed` times as fast until it has caught up with `inner`.
 
     The demo lives through the last minutes of a meter within its first minute, with the same code as in the field.
-    `start_s` (of `inner.monotonic_s`) is when it starts; two processes of one machine that agree on it agree on the time.
+    `start_s` (of `inner.monotonic_s`) is when it starts: two processes of one machine that share it agree on the time.
     """
 
     def __init__(self, inner: Clock, *, behind_s: float, speed: float, start_s: float | None = None) -> None:

@@ -1,0 +1,55 @@
+# SealWatch. `make` lists what can be done. Nothing here needs root, Docker or a running server.
+PYTHON ?= python3
+VENV ?= .venv
+SOURCE ?=
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup models clip demo test lint types unit contract bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: $(READY) models clip ## virtual environment, packages, person model, demo clip (the second time: seconds, offline)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "SealWatch needs Python 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "This Python has no venv; on Debian: sudo apt-get install python3-venv"; exit 1; }
+	@echo "== packages into $(VENV) (about 700 MB on disk; a few minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -e '.[dev]'
+	@touch $@
+
+models: $(READY)
+	@$(BIN)/sealwatch models fetch
+
+clip: $(READY)
+	@$(BIN)/sealwatch demo --fetch-clip
+
+demo: $(READY) models ## the whole chain on this machine; SOURCE=rtsp://... | file.mp4 | /dev/video0 for a camera of yours
+	@$(if $(SOURCE),,$(BIN)/sealwatch demo --fetch-clip)
+	@$(BIN)/sealwatch demo $(if $(SOURCE),--source '$(SOURCE)')
+
+test: $(READY) models clip lint types unit ## everything that CI checks: style, types, tests
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+unit: $(READY)
+	$(BIN)/python -m pytest
+
+contract: $(READY) ## write docs/contract anew from the code
+	$(BIN)/python -m sealwatch.contract.schema docs/contract
+
+bench: $(READY) models clip ## measure, and print the tables of docs/benchmarks.md
+	$(BIN)/python -m bench
+
+clean: ## remove the virtual environment and what demo and tests left behind
+	rm -rf $(VENV) var build .pytest_cache .mypy_cache .ruff_cache .hypothesis sealwatch.egg-info

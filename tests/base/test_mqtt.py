@@ -1,0 +1,95 @@
+"""One MQTT session on real brokers: the embedded one always, the distribution's Mosquitto where it is installed."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from sealwatch.base.broker import EmbeddedBroker, free_port
+from sealwatch.base.mqtt import Message, MqttSettings, Session, Will
+from tests.support import Mosquitto, mosquitto_or_skip
+
+TIMEOUT_S = 10.0
+
+
+@pytest.fixture(params=["embedded", pytest.param("mosquitto", marks=pytest.mark.mosquitto)])
+def broker(request: pytest.FixtureRequest) -> Iterator[EmbeddedBroker | Mosquitto]:
+    started: EmbeddedBroker | Mosquitto
+    started = EmbeddedBroker() if request.param == "embedded" else mosquitto_or_skip()
+    with started:
+        yield started
+
+
+class Inbox:
+    """Collects messages and lets a test wait for the one it wants."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self._came = threading.Condition()
+
+    def __call__(self, message: Message) -> None:
+        with self._came:
+            self.messages.append(message)
+            self._came.notify_all()
+
+    def wait_for(self, count: int) -> bool:
+        with self._came:
+            return self._came.wait_for(lambda: len(self.messages) >= count, TIMEOUT_S)
+
+
+def subscribed(url: str, inbox: Inbox, topic: str) -> Session:
+    """A session that has proved its subscription: it has received a message sent through it."""
+    session = Session(MqttSettings(url=url), client_id="listener", subscriptions=(topic,), on_message=inbox)
+    session.start()
+    assert session.wait_connected(TIMEOUT_S)
+    probe = topic.replace("#", "probe")
+    for _ in range(100):
+        session.publish(probe, b"probe")
+        with inbox._came:
+            if inbox._came.wait_for(lambda: bool(inbox.messages), 0.1):
+                break
+    assert inbox.messages
+    return session
+
+
+def test_a_published_message_arrives(broker: EmbeddedBroker | Mosquitto) -> None:
+    inbox = Inbox()
+    listener = subscribed(broker.url, inbox, "seal/v1/a/#")
+    speaker = Session(MqttSettings(url=broker.url), client_id="speaker")
+    speaker.start()
+    assert speaker.wait_connected(TIMEOUT_S)
+    before = len(inbox.messages)
+    assert speaker.publish("seal/v1/a/b/alarm", b"hello") is not None
+    assert inbox.wait_for(before + 1)
+    assert b"hello" in [m.payload for m in inbox.messages]
+    speaker.stop()
+    listener.stop()
+
+
+def test_the_will_is_spoken_when_a_node_vanishes(broker: EmbeddedBroker | Mosquitto) -> None:
+    inbox = Inbox()
+    listener = subscribed(broker.url, inbox, "seal/v1/w/#")
+    node = Session(MqttSettings(url=broker.url), client_id="node", will=Will("seal/v1/w/n/status", b"offline"))
+    node.start()
+    assert node.wait_connected(TIMEOUT_S)
+    before = len(inbox.messages)
+    connection = node._client.socket()
+    assert isinstance(connection, socket.socket)
+    node._client.on_disconnect = None
+    node._client.reconnect_delay_set(60, 60)
+    connection.shutdown(socket.SHUT_RDWR)
+    assert inbox.wait_for(before + 1)
+    assert b"offline" in [m.payload for m in inbox.messages]
+    listener.stop()
+    node._client.loop_stop()
+
+
+def test_publishing_while_offline_says_so_instead_of_queueing() -> None:
+    session = Session(MqttSettings(url=f"mqtt://127.0.0.1:{free_port()}"), client_id="lonely")
+    session.start()
+    assert not session.connected
+    assert session.publish("seal/v1/a/b/alarm", b"x") is None
+    session.stop()
