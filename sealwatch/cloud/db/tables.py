@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 _NAMING = {
@@ -17,7 +29,11 @@ _NAMING = {
 
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=_NAMING)
-    type_annotation_map = {int: BigInteger().with_variant(Integer, "sqlite"), dict[str, Any]: JSON, bytes: LargeBinary}  # noqa: RUF012 - SQLAlchemy's own idiom
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own idiom
+        int: BigInteger().with_variant(Integer, "sqlite"),
+        dict[str, Any]: JSON(none_as_null=True),
+        bytes: LargeBinary,
+    }
 
 
 class Site(Base):
@@ -59,13 +75,16 @@ class Person(Base):
 
 
 class Received(Base):
-    """Identity of every message taken: what makes ingestion idempotent."""
+    """Identity of every message taken: what makes ingestion idempotent.
+
+    The channel is part of it, so that unsigned samples can never pass a signed alarm off as already taken.
+    """
 
     __tablename__ = "received"
     node_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     boot_id: Mapped[str] = mapped_column(String(32), primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True)
-    channel: Mapped[str] = mapped_column(String(16))
+    channel: Mapped[str] = mapped_column(String(16), primary_key=True)
     received_at_ms: Mapped[int]
 
 
@@ -82,22 +101,56 @@ class Quarantined(Base):
     payload: Mapped[bytes]  # at most the first 64 KiB
 
 
+class QuarantineCount(Base):
+    """How many were ever quarantined for each reason; outlives the rows, of which only the newest are kept."""
+
+    __tablename__ = "quarantine_counts"
+    reason: Mapped[str] = mapped_column(String(64), primary_key=True)
+    count: Mapped[int]
+    last_at_ms: Mapped[int]
+
+
+class CommandReply(Base):
+    """What a node answered to a command."""
+
+    __tablename__ = "command_replies"
+    node_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    command_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    ok: Mapped[bool]
+    reason: Mapped[str] = mapped_column(String(64))
+    detail: Mapped[str] = mapped_column(Text)
+    replied_at_ms: Mapped[int]
+    received_at_ms: Mapped[int]
+
+
 class Incident(Base):
-    """The case people work on: one or more alarms of one site."""
+    """The case people work on: one or more alarms of one site. A site has at most one that is not closed."""
 
     __tablename__ = "incidents"
+    __table_args__ = (
+        Index(
+            "ix_incidents_one_open_per_site",
+            "site_id",
+            unique=True,
+            sqlite_where=text("state <> 'closed'"),
+            postgresql_where=text("state <> 'closed'"),
+        ),
+    )
     incident_id: Mapped[str] = mapped_column(String(32), primary_key=True)
     site_id: Mapped[str] = mapped_column(ForeignKey("sites.site_id"), index=True)
     level: Mapped[str] = mapped_column(String(8))
     state: Mapped[str] = mapped_column(String(16), index=True)
-    verdict: Mapped[str] = mapped_column(String(64))  # key of the one-line verdict in the catalogue
+    verdict: Mapped[str] = mapped_column(String(64))  # the catalogue's entry `verdict.<this>` is the one-line verdict
+    reason: Mapped[str] = mapped_column(String(64))  # named reason of level and verdict; in words: `why.<this>`
     opened_at_ms: Mapped[int] = mapped_column(index=True)
     updated_at_ms: Mapped[int]
     acknowledged_at_ms: Mapped[int | None]
-    acknowledged_by: Mapped[str | None] = mapped_column(String(64))
+    acknowledged_by: Mapped[str | None] = mapped_column(String(100))  # actor: "person:<id>", "desk"
     closed_at_ms: Mapped[int | None]
     closure: Mapped[int | None]
-    ladder: Mapped[dict[str, Any]]  # {"steps": [...]}: the page ladder as it stood when the incident opened
+    # The page ladder as it stood when the incident opened: {"repeat_after_s": 300, "steps": [{"after_s": 0, "channel":
+    # "webhook", "person_id": "...", "name": "...", "role": "...", "language": "zh", "address": "..."}]}
+    ladder: Mapped[dict[str, Any]]
 
 
 class IncidentEvent(Base):
@@ -155,17 +208,24 @@ class AlarmTransition(Base):
 
 
 class Page(Base):
-    """One attempt to reach one person over one channel. The row is the timer: it survives any restart."""
+    """One attempt to reach one person over one channel. The row is the timer: it survives any restart.
+
+    `page_id` is the idempotency key that the receiver gets: trying again keeps it.
+    """
 
     __tablename__ = "pages"
-    __table_args__ = (Index("ix_pages_due", "state", "due_at_ms"),)
+    __table_args__ = (Index("ix_pages_due", "state", "due_at_ms"), UniqueConstraint("incident_id", "cycle", "step"))
     page_id: Mapped[str] = mapped_column(String(32), primary_key=True)
     incident_id: Mapped[str] = mapped_column(ForeignKey("incidents.incident_id"), index=True)
-    step: Mapped[int]
+    cycle: Mapped[int]  # which walk up the ladder, from 1
+    step: Mapped[int]  # which rung of it, from 0
+    occasion: Mapped[str] = mapped_column(String(64))  # why this walk began: opened, level_raised, nobody_answered ...
     person_id: Mapped[str] = mapped_column(String(64))
     channel: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16))  # due, sending, submitted, failed, answered, cancelled
     due_at_ms: Mapped[int]
+    claimed_by: Mapped[str] = mapped_column(String(64), default="")  # the worker that is sending it
+    claimed_until_ms: Mapped[int | None]  # after this the worker is taken for gone
     attempts: Mapped[int] = mapped_column(default=0)
     submitted_at_ms: Mapped[int | None]
     answered_at_ms: Mapped[int | None]
