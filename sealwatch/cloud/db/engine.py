@@ -1,0 +1,99 @@
+"""Opening the database: SQLite beside the service, or PostgreSQL by URL, behind the same two verbs.
+
+    with database.read() as session: ...    # sees one state, changes nothing
+    with database.write() as session: ...   # commits when the block ends, rolls back when it raises
+
+SQLite runs in WAL mode with ``synchronous=FULL``: a commit that returned is on the disk. A writing transaction takes
+the write lock at its start (BEGIN IMMEDIATE), because one that reads first and writes later can be refused half-way
+(https://www.sqlite.org/isolation.html, SQLITE_BUSY_SNAPSHOT); within this process writers queue up fairly instead of
+polling the lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session
+
+from sealwatch.base.errors import UsageError
+
+BUSY_TIMEOUT_MS = 10_000
+_BEGIN_OPTION = "sealwatch_begin"
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file."""
+    return f"sqlite:///{path}"
+
+
+def open_engine(url: str) -> Engine:
+    """An engine with this service's guarantees. Raises UsageError for a URL that names no usable database.
+
+    Nothing is created: an SQLite file appears with its first table (see `sealwatch.cloud.db.migrate`).
+    """
+    try:
+        engine = sqlalchemy.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    except ArgumentError:
+        raise UsageError(
+            "the database URL cannot be read; wanted is sqlite:///file or postgresql+psycopg://…"
+        ) from None
+    except ModuleNotFoundError as error:
+        raise UsageError(f"the database URL wants the package '{error.name}'; install it or use SQLite") from None
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver leaves BEGIN to us
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    mode = connection.get_execution_options().get(_BEGIN_OPTION, "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+class Database:
+    """An engine and its two verbs. Safe to use from several threads; a session belongs to one."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._writing = engine.execution_options(**{_BEGIN_OPTION: "IMMEDIATE"})
+        self._turn: contextlib.AbstractContextManager[object] = (
+            threading.RLock() if engine.dialect.name == "sqlite" else contextlib.nullcontext()
+        )
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session for reading; what it would change is thrown away."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session whose changes are durable when the block has ended without an exception."""
+        with self._turn, Session(self._writing, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+
+def open_database(url: str) -> Database:
+    """`open_engine` with the two verbs around it."""
+    return Database(open_engine(url))

@@ -1,0 +1,83 @@
+"""Schema migrations: the only place that creates or alters tables."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, inspect
+
+from sealwatch.base.errors import UsageError
+from sealwatch.cloud.db.engine import open_engine, sqlite_url
+
+_SCRIPTS = Path(__file__).parents[1] / "migrations"
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    return config
+
+
+def newest_revision() -> str:
+    """The revision that this version of the service works with."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    if head is None:
+        raise UsageError("this installation carries no migrations; install the package again")
+    return head
+
+
+def current_revision(engine: Engine) -> str | None:
+    """The revision of the database, or None where it has no tables yet."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def is_behind(engine: Engine) -> bool:
+    """Whether `migrate` has work to do. Raises UsageError where the database is newer than this program."""
+    current = current_revision(engine)
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if current is not None and current not in known:
+        raise UsageError(
+            f"the database has schema {current}, which this version does not know; install the newer version again"
+        )
+    return current != newest_revision()
+
+
+def migrate(engine: Engine) -> tuple[str | None, str]:
+    """Bring the schema to the newest revision, in one transaction; (before, after).
+
+    Raises UsageError where the database holds tables that are not this program's.
+    """
+    if not is_behind(engine):
+        return newest_revision(), newest_revision()
+    before = current_revision(engine)
+    if before is None and (strangers := [t for t in inspect(engine).get_table_names() if t != "alembic_version"]):
+        raise UsageError(f"the database already holds tables ({', '.join(strangers[:3])} …); name an empty one")
+    config = _config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return before, newest_revision()
+
+
+def draft(message: str) -> None:
+    """Write the migration that leads from the newest one to the models, for a developer to read and mend."""
+    number = len(list((_SCRIPTS / "versions").glob("[0-9]*.py"))) + 1
+    with tempfile.TemporaryDirectory() as folder:
+        engine = open_engine(sqlite_url(Path(folder) / "draft.sqlite"))
+        migrate(engine)
+        config = _config()
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.revision(config, message, autogenerate=True, rev_id=f"{number:04d}")
+        engine.dispose()
+
+
+if __name__ == "__main__":  # python -m sealwatch.cloud.db.migrate "what changes"
+    draft(sys.argv[1])

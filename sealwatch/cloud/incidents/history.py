@@ -1,0 +1,50 @@
+"""The history of an incident: one line for everything that happens to it, written in the same transaction.
+
+Kinds and what `detail` holds:
+
+opened, alarm_joined, alarm_changed, alarm_ended   node_id, alarm_id, kind, level (+ verdict where it changed)
+level_raised                                       from, to, verdict
+ladder_started                                     cycle, steps
+page_submitted, page_failed, page_retried          page_id, cycle, step, person_id, channel, attempts, outcome
+page_hastened, page_cancelled, page_reclaimed      page_id, cycle, step, person_id
+nobody_to_page                                     (empty)
+acknowledged, passed_on, closed, reopened          note; closed: closure; passed_on: cycle
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+from sealwatch.cloud.db.tables import IncidentEvent
+
+SYSTEM: Final = "system"
+
+
+def record(
+    session: Session,
+    incident_id: str,
+    kind: str,
+    *,
+    at_ms: int,
+    reason: str,
+    actor: str = SYSTEM,
+    before: str = "",
+    after: str = "",
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Add one line. `reason` is a stable name; `actor` is "system", "desk" or "person:<id>"."""
+    session.add(
+        IncidentEvent(
+            incident_id=incident_id,
+            at_ms=at_ms,
+            kind=kind,
+            from_state=before,
+            to_state=after,
+            actor=actor,
+            reason=reason,
+            detail=dict(detail or {}),
+        )
+    )

@@ -1,0 +1,1 @@
+"""Alembic's steps from one schema to the next. Run by `sealwatch cloud migrate`, never by a worker."""
