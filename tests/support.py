@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import socket
@@ -41,19 +42,20 @@ class Mosquitto:
 
     def start(self) -> Self:
         folder = Path(self._folder.name)
-        folder.chmod(0o777)  # started as root, Mosquitto drops to a user of its own
-        file = folder / "mosquitto.conf"
-        file.write_text(self._config.format(port=self.port, folder=folder))
-        self._process = subprocess.Popen(
-            [self._program, "-c", str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        file, log = folder / "mosquitto.conf", folder / "mosquitto.log"
+        # Started as root, Mosquitto would drop to a user that can't read a test's folders.
+        file.write_text(self._config.format(port=self.port, folder=folder) + f"\nuser {getpass.getuser()}\n")
+        with log.open("ab") as output:
+            self._process = subprocess.Popen([self._program, "-c", str(file)], stdout=output, stderr=output)
         deadline_s = time.monotonic() + 10
         while time.monotonic() < deadline_s:
             with socket.socket() as probe:
+                probe.settimeout(1)
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return self
             time.sleep(0.02)
-        raise RuntimeError("Mosquitto did not start")
+        self.kill()
+        raise RuntimeError(f"Mosquitto did not start: {log.read_text(errors='replace')}")
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -78,12 +80,12 @@ class Mosquitto:
         self._folder.cleanup()
 
 
-def mosquitto_or_skip() -> Mosquitto:
+def mosquitto_or_skip(config: str = _CONFIG) -> Mosquitto:
     """The distribution's Mosquitto, not started yet; skips the test where it is not installed."""
     program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
     if program is None:
         pytest.skip("Mosquitto is not installed (apt-get install mosquitto)")
-    return Mosquitto(program)
+    return Mosquitto(program, config=config)
 
 
 def shared_data_or_skip() -> Path:
