@@ -7,7 +7,7 @@ reports health as fresh evidence. Detectors produce `AlarmDraft`s; the `Sink` ma
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,9 +23,14 @@ Image = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """One decoded picture. `pts_s` is the stream's own time (seconds from its start), never a frame count."""
+    """One decoded picture. `pts_s` is the stream's own time (seconds from its start), never a frame count.
 
-    image: Image
+    `grey` is the brightness as the decoder left it, free of charge; `colour()` converts to BGR, and only what must be
+    shown to the detector or to people should ask for it.
+    """
+
+    grey: Image
+    colour: Callable[[], Image]
     pts_s: float
     captured_at_ms: int
     monotonic_s: float
