@@ -1,0 +1,179 @@
+"""One camera's chain from a picture to decisions: gate, attention, detector, tracks, rules; live and in replay."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sealwatch.contract.codes import AlarmKind, Level, Phase
+from sealwatch.edge.config import CameraSettings
+from sealwatch.edge.ports import Frame
+from sealwatch.edge.video import attention, presence, tracks
+from sealwatch.edge.video.attention import AttentionSettings, AttentionState
+from sealwatch.edge.video.finds import Find, search
+from sealwatch.edge.video.gate import GateResult, MotionGate
+from sealwatch.edge.video.geometry import Box
+from sealwatch.edge.video.ports import ObjectDetector, StageTimes
+from sealwatch.edge.video.presence import Presence, PresenceRule, PresenceState, Transition
+from sealwatch.edge.video.tracks import Track, TrackState
+from sealwatch.edge.video.zones import Zone, zones_of
+
+_LEVELS = {AlarmKind.PERSON: Level.ORANGE, AlarmKind.VEHICLE: Level.YELLOW, AlarmKind.ANIMAL: Level.BLUE}
+
+
+def random_id() -> str:
+    """A new alarm id."""
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One transition of one alarm, with what is needed to tell it and to draw it."""
+
+    alarm_id: str
+    kind: AlarmKind
+    phase: Phase
+    level: Level
+    zone: str
+    score: float
+    reason: str
+    started_at_ms: int
+    captured_at_ms: int
+    pts_s: float
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Everything that was seen and decided in one picture."""
+
+    gate: GateResult
+    crops: tuple[attention.Interest, ...]
+    tracks: tuple[Track, ...]
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One rule in one zone, with its state and the alarm that stands."""
+
+    zone: Zone
+    rule: PresenceRule
+    state: PresenceState = presence.CLEAR
+    alarm_id: str = ""
+
+
+class Analyser:
+    """Holds the states of the pure parts and calls them in order. `look` takes pictures in the order of their time."""
+
+    def __init__(
+        self,
+        camera: CameraSettings,
+        detector: ObjectDetector,
+        *,
+        times: StageTimes | None = None,
+        new_id: Callable[[], str] = random_id,
+        gate: MotionGate | None = None,
+    ) -> None:
+        self._detector, self._new_id = detector, new_id
+        self._times = times if times is not None else StageTimes()
+        self._gate = gate or MotionGate()
+        self._attention, self._rules = AttentionState(), AttentionSettings()
+        self._tracks = TrackState()
+        self.zones = zones_of(camera.zones)
+        self._watches = [_Watch(zone, rule) for zone in self.zones for rule in _rules_of(camera)]
+
+    def look(self, frame: Frame) -> Look:
+        """Judge one picture."""
+        with self._times.stage("gate"):
+            gate = self._gate.look(frame.grey, frame.monotonic_s)
+        height_px, width_px = frame.grey.shape[:2]
+        self._attention, crops = attention.plan(
+            self._attention,
+            self._rules,
+            gate,
+            self._tracks.tracks,
+            size_px=(width_px, height_px),
+            settled=self._settled(),
+            now_s=frame.monotonic_s,
+        )
+        finds = self._search(frame, crops)
+        with self._times.stage("decide"):
+            self._tracks = tracks.follow(
+                self._tracks,
+                finds,
+                [interest.crop for interest in crops],
+                gate,
+                now_s=frame.monotonic_s,
+                now_ms=frame.captured_at_ms,
+            )
+            decisions = [d for watch in self._watches for d in self._judge(watch, frame, looked=bool(crops))]
+        return Look(gate=gate, crops=crops, tracks=self._tracks.tracks, decisions=tuple(decisions))
+
+    def _search(self, frame: Frame, crops: Sequence[attention.Interest]) -> list[Find]:
+        if not crops:
+            return []
+        with self._times.stage("colour"):
+            image = frame.colour()
+        with self._times.stage("detect"):
+            return search(self._detector, image, [interest.crop for interest in crops])
+
+    def _settled(self) -> bool:
+        persons = [watch for watch in self._watches if watch.rule.kind is AlarmKind.PERSON]
+        return all(watch.state.phase == "active" for watch in persons)
+
+    def _judge(self, watch: _Watch, frame: Frame, *, looked: bool) -> list[Decision]:
+        now_s = frame.monotonic_s
+        inside = [
+            Presence(
+                track_id=track.track_id,
+                score=track.scores[-1],
+                fresh=track.seen_s == now_s,
+                alive=track.alive,
+                proven_s=now_s - track.born_s if track.hits >= 3 else 0.0,
+            )
+            for track in self._tracks.tracks
+            if track.kind is watch.rule.kind and watch.zone.contains(track.box.foot)
+        ]
+        watch.state, transitions = presence.step(
+            watch.state, watch.rule, inside, looked=looked, now_s=now_s, now_ms=frame.captured_at_ms
+        )
+        return [self._decision(watch, transition, frame) for transition in transitions]
+
+    def _decision(self, watch: _Watch, transition: Transition, frame: Frame) -> Decision:
+        if transition.phase is Phase.START:
+            watch.alarm_id = self._new_id()
+        return Decision(
+            alarm_id=watch.alarm_id,
+            kind=watch.rule.kind,
+            phase=transition.phase,
+            level=_LEVELS[watch.rule.kind],
+            zone=watch.zone.name,
+            score=round(transition.score, 3),
+            reason=transition.reason,
+            started_at_ms=transition.started_ms,
+            captured_at_ms=transition.decided_ms,
+            pts_s=frame.pts_s,
+            numbers={
+                "present_s": round(transition.present_s, 2),
+                "count": float(transition.count),
+                "strong_looks": float(transition.looks),
+                "on_delay_s": watch.rule.on_delay_s,
+                "alarm_score": watch.rule.alarm_score,
+            },
+        )
+
+
+def boxes_of(look: Look, now_s: float) -> list[tuple[Box, str, float]]:
+    """What is worth drawing: tracks that live and were seen lately, as (box, label, score)."""
+    return [(t.box, t.label, t.scores[-1]) for t in look.tracks if t.alive and now_s - t.seen_s < 1.0]
+
+
+def _rules_of(camera: CameraSettings) -> list[PresenceRule]:
+    on_delay_s, off_delay_s = camera.person_on_delay_s, camera.person_off_delay_s
+    return [
+        PresenceRule(kind=kind, on_delay_s=on_delay_s, off_delay_s=off_delay_s)
+        for kind in (AlarmKind.PERSON, AlarmKind.VEHICLE, AlarmKind.ANIMAL)
+    ]

@@ -1,0 +1,113 @@
+"""Where the detector looks: pure decisions about crops, so that its time goes to what moved and to whom it follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sealwatch.edge.video.gate import GateResult
+from sealwatch.edge.video.geometry import Box, intersection, union
+from sealwatch.edge.video.tracks import Track
+
+CROP_PX: Final = 416  # the detector's own input: a smaller crop would only be blown up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionSettings:
+    """Budgets, in seconds and crops."""
+
+    sweep_s: float = 30.0  # the whole picture is searched this often even when nothing moves
+    first_sweeps: int = 3  # searches of the whole picture right after the start
+    track_s: float = 1.0  # someone who stands still is looked at again this often
+    settled_s: float = 0.39  # what moves is looked at this often once an alarm stands
+    crops: int = 2  # crops in one picture at most
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """A part of the picture worth a look, and why: ``moved``, ``tracked`` or ``sweep``."""
+
+    crop: Box
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionState:
+    """When the detector last looked: anywhere, and at the whole picture."""
+
+    looked_s: float = float("-inf")
+    swept_s: float = float("-inf")
+    sweeps: int = 0
+
+
+def plan(
+    state: AttentionState,
+    rules: AttentionSettings,
+    gate: GateResult,
+    tracks: Sequence[Track],
+    *,
+    size_px: tuple[int, int],
+    settled: bool,
+    now_s: float,
+) -> tuple[AttentionState, tuple[Interest, ...]]:
+    """The crops to search now; `settled` says that every zone's alarm already stands, so that there is no hurry."""
+    if gate.reason == "scene_switched":
+        state = replace(state, sweeps=0)  # whoever comes with the light must not be swallowed by it
+    if state.sweeps < rules.first_sweeps or now_s - state.swept_s >= rules.sweep_s:
+        return AttentionState(now_s, now_s, state.sweeps + 1), (Interest(Box(0, 0, 1, 1), "sweep"),)
+    if settled and now_s - state.looked_s < rules.settled_s:
+        return state, ()
+    wanted = [(-1.0, "moved", box) for box in gate.regions]
+    wanted += [
+        (track.looked_s, "tracked", track.box)
+        for track in tracks
+        if now_s - track.looked_s >= rules.track_s or (gate.moving and track.looked_s < now_s - 0.01)
+    ]
+    crops = _merge([(age, why, _square(box, size_px)) for age, why, box in wanted], size_px)
+    if not crops:
+        return state, ()
+    if sum(box.area for _, _, box in crops) > 0.8 or len(crops) > 2 * rules.crops:
+        chosen = [Interest(Box(0, 0, 1, 1), crops[0][1])]
+    else:
+        chosen = [Interest(box, why) for _, why, box in sorted(crops, key=lambda c: (c[0], c[2].x1))[: rules.crops]]
+    return replace(state, looked_s=now_s), tuple(chosen)
+
+
+def _square(box: Box, size_px: tuple[int, int]) -> Box:
+    """A square crop around `box` with room to see the whole of it, inside the picture."""
+    width_px, height_px = size_px
+    side_px = max(1.6 * box.width * width_px, 1.6 * box.height * height_px, float(CROP_PX))
+    w, h = min(1.0, side_px / width_px), min(1.0, side_px / height_px)
+    x, y = box.centre
+    left, top = min(max(0.0, x - w / 2), 1 - w), min(max(0.0, y - h / 2), 1 - h)
+    return Box(left, top, left + w, top + h)
+
+
+def _merge(crops: list[tuple[float, str, Box]], size_px: tuple[int, int]) -> list[tuple[float, str, Box]]:
+    """Join crops while one square around two is not much larger than the two."""
+    merged = True
+    while merged and len(crops) > 1:
+        merged = False
+        for i in range(len(crops)):
+            for j in range(i + 1, len(crops)):
+                a, b = crops[i], crops[j]
+                both = _around(union((a[2], b[2])), size_px)
+                if both.area <= 1.15 * (a[2].area + b[2].area - intersection(a[2], b[2])):
+                    crops = [c for k, c in enumerate(crops) if k not in (i, j)]
+                    crops.append((min(a[0], b[0]), a[1], both))
+                    merged = True
+                    break
+            if merged:
+                break
+    return crops
+
+
+def _around(box: Box, size_px: tuple[int, int]) -> Box:
+    """The square crop that just holds `box`."""
+    width_px, height_px = size_px
+    side_px = max(box.width * width_px, box.height * height_px)
+    w, h = min(1.0, side_px / width_px), min(1.0, side_px / height_px)
+    x, y = box.centre
+    left, top = min(max(0.0, x - w / 2), 1 - w), min(max(0.0, y - h / 2), 1 - h)
+    return Box(left, top, left + w, top + h)

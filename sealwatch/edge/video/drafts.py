@@ -1,0 +1,47 @@
+"""From a decision to an alarm draft: the sentences people read and the picture that goes with it."""
+
+from __future__ import annotations
+
+from sealwatch.base import text
+from sealwatch.base.text import Language
+from sealwatch.edge.ports import AlarmDraft
+from sealwatch.edge.video.analyser import Decision
+
+
+def draft(decision: Decision, camera_id: str, snapshot_jpeg: bytes | None = None) -> AlarmDraft:
+    """The draft of `decision` as seen by `camera_id`."""
+    numbers = dict(decision.numbers)
+    if decision.code:
+        numbers["code"] = float(decision.code)
+    return AlarmDraft(
+        alarm_id=decision.alarm_id,
+        kind=decision.kind.value,
+        phase=decision.phase,
+        level=decision.level,
+        source_id=camera_id,
+        started_at_ms=decision.started_at_ms,
+        captured_at_ms=decision.captured_at_ms,
+        score=decision.score,
+        reason=decision.reason,
+        sentence_zh=_sentence(decision, camera_id, Language.ZH),
+        sentence_en=_sentence(decision, camera_id, Language.EN),
+        zone=decision.zone,
+        numbers=numbers,
+        snapshot_jpeg=snapshot_jpeg,
+    )
+
+
+def _sentence(decision: Decision, camera_id: str, language: Language) -> str:
+    place = camera_id
+    if decision.zone:
+        place = text.say(language, "video.place", camera=camera_id, zone=decision.zone)
+    values = {
+        "place": place,
+        "score": f"{decision.score:.0%}",
+        "present_s": f"{decision.numbers.get('present_s', 0.0):.1f}",
+        "count": f"{decision.numbers.get('count', 0.0):.0f}",
+        "kind": text.say(language, f"video.thing.{decision.kind.value}"),
+        "fault": text.say(language, f"video.fault.{decision.code}") if decision.code else "",
+    }
+    group = "fault_alarm" if decision.code else "presence"
+    return text.say(language, f"video.{group}.{decision.phase.value}", **values)

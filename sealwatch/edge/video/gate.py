@@ -1,0 +1,196 @@
+"""The motion gate: whether something moves, and where, on a small grey picture, before anything dear is computed.
+
+Brightness is taken as a logarithm, so that a lamp, a cloud or the camera's own exposure adds a smooth offset, which is
+subtracted; a person who appears together with the light stays. Every pixel learns how restless it is, so that noise at
+night, leaves and rain raise their own threshold. What moves must be there twice in a row at about the same place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sealwatch.edge.ports import Image
+from sealwatch.edge.video.geometry import Box
+
+Grid = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.uint8]
+
+LONG_SIDE_PX: Final = 160
+_LOG: Final = (np.log(np.arange(256, dtype=np.float32) + 12.0) * 64.0).astype(np.float32)  # about 64 units per e-fold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSettings:
+    """Tuning, in units of the logarithmic picture (64 per factor e of brightness) and parts of the picture."""
+
+    calibration_s: float = 1.0  # silent while the first background is learnt
+    noise_factor: float = 4.0  # a pixel moves when it is this many times further off than it usually is
+    least_change: float = 4.0  # ... and at least this far
+    learn_s: float = 8.0  # time constant of the background where nothing moves
+    absorb_s: float = 20.0  # something new that stays this long without a change becomes background
+    least_area: float = 0.0005  # smaller things do not count
+    switch_ratio: float = 0.5  # more of the picture at once is a switch of the scene, not motion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateResult:
+    """What the gate says about one picture, and why.
+
+    `reason` is one of ``calibrating``, ``still``, ``moved``, ``not_confirmed`` (seen once only), ``scene_switched``.
+    """
+
+    moving: bool
+    reason: str
+    motion_ratio: float
+    regions: tuple[Box, ...] = ()
+    noise: float = 0.0
+    changed: bool = True
+    mask: Mask = field(repr=False, compare=False, default_factory=lambda: np.zeros((1, 1), np.uint8))
+
+    def share_moving(self, box: Box) -> float:
+        """Part of `box` (0 to 1) that moves."""
+        height, width = self.mask.shape
+        x1, y1, x2, y2 = box.pixels(width, height)
+        part = self.mask[y1:y2, x1:x2]
+        return float(cv2.countNonZero(part)) / part.size if part.size else 0.0
+
+
+class MotionGate:
+    """One camera's gate. `look` takes pictures in the order of their time."""
+
+    def __init__(self, settings: GateSettings | None = None) -> None:
+        self._set = settings or GateSettings()
+        self._shape: tuple[int, ...] = ()
+        self._small: Image = np.zeros((0, 0), np.uint8)
+        self._background: Grid
+        self._restless: Grid
+        self._previous: Grid
+        self._away_s: Grid
+        self._before: Mask
+        self._last_s = 0.0
+        self._ready_s = 0.0
+
+    def look(self, grey: Image, now_s: float) -> GateResult:
+        """Judge one picture (rows x columns, 0-255) taken at `now_s` (monotonic seconds)."""
+        small = shrink(grey)
+        if grey.shape != self._shape:
+            self._shape = grey.shape
+            self._begin(small, now_s)
+            return GateResult(moving=False, reason="calibrating", motion_ratio=0.0)
+        elapsed_s = min(max(now_s - self._last_s, 0.01), 2.0)
+        self._last_s = now_s
+        changed = not np.array_equal(small, self._small)
+        self._small = small
+        log: Grid = cv2.LUT(small, _LOG)
+        rest = self._unlit(log)
+        threshold = np.maximum(self._restless * self._set.noise_factor, self._set.least_change)
+        distance = np.abs(rest)
+        mask: Mask = cv2.compare(cv2.blur(distance, (3, 3)), threshold, cv2.CMP_GT)
+        calibrating = now_s < self._ready_s
+        ratio = cv2.countNonZero(mask) / mask.size
+        if ratio > self._set.switch_ratio:
+            self._begin(small, now_s, keep_noise=True)
+            return GateResult(moving=False, reason="scene_switched", motion_ratio=ratio, changed=changed)
+        self._learn(log, rest, distance, mask, elapsed_s, calibrating=calibrating)
+        return self._judge(mask, calibrating=calibrating, changed=changed)
+
+    def _begin(self, small: Image, now_s: float, *, keep_noise: bool = False) -> None:
+        log: Grid = cv2.LUT(small, _LOG)
+        self._small, self._background, self._previous = small, log.copy(), log
+        if not keep_noise or self._restless.shape != log.shape:
+            self._restless = np.full(log.shape, 2.0, np.float32)
+        self._away_s = np.zeros(log.shape, np.float32)
+        self._before = np.zeros(log.shape, np.uint8)
+        self._last_s, self._ready_s = now_s, now_s + self._set.calibration_s
+
+    def _unlit(self, log: Grid) -> Grid:
+        """The difference to the background without what light alone does to it (smooth over the picture)."""
+        difference = log - self._background
+        height, width = difference.shape
+        coarse = cv2.resize(difference, (max(3, width // 16), max(3, height // 16)), interpolation=cv2.INTER_AREA)
+        smooth = cv2.medianBlur(coarse, 5)
+        light: Grid = cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)
+        self._background += light * 0.2  # follow the light at once, the things slowly
+        return difference - light
+
+    def _learn(self, log: Grid, rest: Grid, distance: Grid, mask: Mask, elapsed_s: float, *, calibrating: bool) -> None:
+        rate = elapsed_s / self._set.learn_s if not calibrating else 0.3
+        quiet = mask == 0
+        step = rest * np.float32(min(rate, 0.5))
+        self._background += np.where(quiet, step, step * np.float32(0.05))
+        clipped = np.minimum(distance, self._restless * 3.0 + 1.0)
+        self._restless += (clipped - self._restless) * np.float32(min(0.5, 0.04 if not calibrating else 0.2))
+        steady = np.abs(log - self._previous) < self._restless * 3.0 + 2.0
+        self._previous = log
+        self._away_s = np.where(~quiet & steady, self._away_s + np.float32(elapsed_s), np.float32(0.0))
+        absorbed = self._away_s > self._set.absorb_s
+        if absorbed.any():
+            self._background[absorbed] += rest[absorbed]
+            self._away_s[absorbed] = 0.0
+
+    def _judge(self, mask: Mask, *, calibrating: bool, changed: bool) -> GateResult:
+        noise = float(np.mean(self._restless))
+        near = cv2.dilate(self._before, _NEAR)
+        self._before = mask
+        ratio = cv2.countNonZero(mask) / mask.size
+        if calibrating:
+            return GateResult(
+                moving=False, reason="calibrating", motion_ratio=ratio, noise=noise, changed=changed, mask=mask
+            )
+        boxes, seen_once = self._boxes(mask, near)
+        if not boxes:
+            return GateResult(
+                moving=False,
+                reason="not_confirmed" if seen_once else "still",
+                motion_ratio=ratio,
+                noise=noise,
+                changed=changed,
+                mask=mask,
+            )
+        return GateResult(
+            moving=True, reason="moved", motion_ratio=ratio, regions=boxes, noise=noise, changed=changed, mask=mask
+        )
+
+    def _boxes(self, mask: Mask, near: Mask) -> tuple[tuple[Box, ...], bool]:
+        """Regions that are large enough and were about there in the picture before; whether others were not."""
+        height, width = mask.shape
+        joined = cv2.dilate(mask, _JOIN)
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+        least_px = max(4.0, self._set.least_area * mask.size)
+        found: list[Box] = []
+        seen_once = False
+        for index in range(1, count):
+            x, y, w, h, _ = (int(v) for v in stats[index])
+            here = labels[y : y + h, x : x + w] == index
+            part = mask[y : y + h, x : x + w]
+            own = int(np.count_nonzero(part[here]))
+            if own < least_px:
+                continue
+            confirmed = int(np.count_nonzero(part[here] & near[y : y + h, x : x + w][here]))
+            if confirmed * 4 < own:
+                seen_once = True
+                continue
+            found.append(Box(x / width, y / height, (x + w) / width, (y + h) / height))
+        return tuple(found), seen_once
+
+
+_NEAR: Any = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+_JOIN: Any = cv2.getStructuringElement(cv2.MORPH_RECT, (5, 5))
+
+
+def shrink(grey: Image) -> Image:
+    """The picture at `LONG_SIDE_PX`, averaged, so that noise shrinks with it."""
+    height, width = grey.shape[:2]
+    factor = LONG_SIDE_PX / max(height, width)
+    if factor >= 1.0:
+        return grey.copy()
+    skip = max(1, int(1 / factor) // 2)  # every second or third row and column is enough to average
+    thin = grey[::skip, ::skip]
+    size = (max(8, round(width * factor)), max(8, round(height * factor)))
+    small: Image = cv2.resize(thin, size, interpolation=cv2.INTER_AREA)
+    return small

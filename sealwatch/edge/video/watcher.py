@@ -1,0 +1,202 @@
+"""A camera under watch: keeps the picture coming, turns decisions into alarms, and knows whether it really sees."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sealwatch.base.backoff import full_jitter_s
+from sealwatch.base.clock import Clock
+from sealwatch.contract.codes import AlarmKind, Level, Phase, VideoFault
+from sealwatch.contract.messages import PartHealth
+from sealwatch.edge.config import CameraSettings
+from sealwatch.edge.ports import Frame, FrameSource, Sink, SourceError
+from sealwatch.edge.video import signal_loss
+from sealwatch.edge.video.analyser import Analyser, Decision, Look, boxes_of, random_id
+from sealwatch.edge.video.drafts import draft
+from sealwatch.edge.video.ports import ObjectDetector, StageTimes
+from sealwatch.edge.video.signal_loss import SignalState
+from sealwatch.edge.video.snapshot import jpeg
+from sealwatch.edge.video.source import open_source
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_EVERY_S: Final = 20.0
+RECONNECT_CAP_S: Final = 20.0
+UNCHANGED_S: Final = 60.0  # a living sensor's noise changes the picture sooner than this
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Evidence:
+    """What health is told from; replaced as a whole, so that any thread may read it."""
+
+    state: str = "starting"
+    changed_at_ms: int | None = None
+    changed_s: float | None = None
+    pictures: int = 0
+
+
+@dataclass(slots=True)
+class _Interval:
+    """What one sample is made of."""
+
+    began_s: float
+    pictures: int = 0
+    motion: float = 0.0
+    motion_most: float = 0.0
+
+
+class CameraWatcher:
+    """The `Part` of one camera."""
+
+    def __init__(
+        self,
+        camera: CameraSettings,
+        detector: ObjectDetector,
+        sink: Sink,
+        clock: Clock,
+        *,
+        connect: Callable[[CameraSettings, Clock, StageTimes], FrameSource] = open_source,
+        new_id: Callable[[], str] = random_id,
+    ) -> None:
+        self._camera, self._detector, self._sink, self._clock = camera, detector, sink, clock
+        self._connect, self._new_id = connect, new_id
+        self.times = StageTimes()
+        self._evidence = _Evidence()
+        self._told_down = False
+        self._signal_alarm_id = ""
+
+    @property
+    def part_id(self) -> str:
+        return self._camera.camera_id
+
+    def run(self, stop: threading.Event) -> None:
+        """Watch until `stop` is set, reconnecting for ever. Raises SettingsError for a secret that is not there."""
+        analyser = Analyser(self._camera, self._detector, times=self.times, new_id=self._new_id)
+        signal = SignalState(quiet_since_s=self._clock.monotonic_s(), quiet_since_ms=self._clock.wall_ms())
+        interval = _Interval(self._clock.monotonic_s())
+        attempt = 0
+        while not stop.is_set():
+            try:
+                for frame in self._connect(self._camera, self._clock, self.times).frames(stop):
+                    attempt = 0
+                    self._came_back()
+                    signal, phases = signal_loss.picture(signal, now_s=frame.monotonic_s, now_ms=frame.captured_at_ms)
+                    self._tell_signal(signal, phases)
+                    look = analyser.look(frame)
+                    self._tell(analyser, look, frame)
+                    interval = self._measure(interval, look, frame)
+            except SourceError as error:
+                self._went_down(error)
+            else:
+                if not stop.is_set():
+                    logger.info("camera %s: the video is at its end", self._camera.camera_id)
+                    self._evidence = replace(self._evidence, state="source_ended")
+                    self._idle(stop)
+                return
+            signal = self._wait(stop, signal, full_jitter_s(attempt, base_s=1.0, cap_s=RECONNECT_CAP_S))
+            attempt += 1
+
+    def health(self) -> PartHealth:
+        """`ok` only while pictures come and change."""
+        evidence = self._evidence
+        now_s = self._clock.monotonic_s()
+        still_s = now_s - evidence.changed_s if evidence.changed_s is not None else None
+        reason = evidence.state
+        if reason == "pictures_change" and still_s is not None and still_s > UNCHANGED_S:
+            reason = "picture_unchanged"
+        numbers = {"pictures": float(evidence.pictures)}
+        if still_s is not None:
+            numbers["last_change_age_s"] = round(still_s, 1)
+        return PartHealth(
+            part_id=self.part_id,
+            kind="camera",
+            ok=reason == "pictures_change",
+            reason=reason,
+            evidence_at_ms=evidence.changed_at_ms,
+            numbers=numbers,
+        )
+
+    def _tell(self, analyser: Analyser, look: Look, frame: Frame) -> None:
+        for decision in look.decisions:
+            picture = None
+            if decision.phase is not Phase.END:
+                zone = next((z for z in analyser.zones if z.name == decision.zone), None)
+                with self.times.stage("snapshot"):
+                    picture = jpeg(frame.colour(), boxes=boxes_of(look, frame.monotonic_s), zone=zone)
+            self._sink.alarm(draft(decision, self._camera.camera_id, picture))
+        changed = look.gate.changed
+        self._evidence = _Evidence(
+            state="pictures_change",
+            changed_at_ms=frame.captured_at_ms if changed else self._evidence.changed_at_ms,
+            changed_s=frame.monotonic_s if changed else self._evidence.changed_s,
+            pictures=self._evidence.pictures + 1,
+        )
+
+    def _measure(self, interval: _Interval, look: Look, frame: Frame) -> _Interval:
+        interval.pictures += 1
+        interval.motion += look.gate.motion_ratio if look.gate.moving else 0.0
+        interval.motion_most = max(interval.motion_most, look.gate.motion_ratio if look.gate.moving else 0.0)
+        elapsed_s = frame.monotonic_s - interval.began_s
+        if elapsed_s < SAMPLE_EVERY_S:
+            return interval
+        self._sink.samples(
+            self._camera.camera_id,
+            [frame.captured_at_ms],
+            {
+                "motion_ratio": [round(interval.motion / interval.pictures, 5)],
+                "motion_ratio_max": [round(interval.motion_most, 5)],
+                "picture_rate_hz": [round(interval.pictures / elapsed_s, 2)],
+            },
+        )
+        return _Interval(frame.monotonic_s)
+
+    def _wait(self, stop: threading.Event, signal: SignalState, seconds: float) -> SignalState:
+        """Let the backoff pass, and raise the alarm as soon as the silence is long enough."""
+        until_s = self._clock.monotonic_s() + seconds
+        while not stop.is_set():
+            now_s = self._clock.monotonic_s()
+            signal, phases = signal_loss.silence(signal, now_s=now_s)
+            self._tell_signal(signal, phases)
+            if now_s >= until_s:
+                break
+            self._clock.sleep(min(0.25, until_s - now_s))
+        return signal
+
+    def _idle(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self._clock.sleep(0.25)
+
+    def _tell_signal(self, signal: SignalState, phases: tuple[Phase, ...]) -> None:
+        for phase in phases:
+            if phase is Phase.START:
+                self._signal_alarm_id = self._new_id()
+                self._evidence = replace(self._evidence, state="signal_lost")
+            decision = Decision(
+                alarm_id=self._signal_alarm_id,
+                kind=AlarmKind.CAMERA_FAULT,
+                phase=phase,
+                level=Level.YELLOW,
+                zone="",
+                score=1.0,
+                reason="signal_lost" if phase is Phase.START else "signal_back",
+                started_at_ms=signal.started_ms,
+                captured_at_ms=self._clock.wall_ms(),
+                pts_s=0.0,
+                code=VideoFault.SIGNAL_LOST.value,
+            )
+            self._sink.alarm(draft(decision, self._camera.camera_id))
+
+    def _went_down(self, error: SourceError) -> None:
+        self._evidence = replace(self._evidence, state="signal_lost")
+        if not self._told_down:
+            self._told_down = True
+            logger.warning("camera %s: %s; trying again until it works", self._camera.camera_id, error)
+
+    def _came_back(self) -> None:
+        if self._told_down:
+            self._told_down = False
+            logger.info("camera %s: pictures come again", self._camera.camera_id)
