@@ -1,0 +1,168 @@
+"""Where the power changes from one level to another: the events that every rule stands on.
+
+The median of the last `WINDOW` samples is compared with that of the next `WINDOW`: medians ignore start-up peaks and
+single bad readings, and the delay is `WINDOW` samples. What counts as a change grows with the noise of the minute
+before and with the level. The result does not depend on how the samples are cut into chunks, so that a live meter
+and a recorded year are judged by the same code.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+Array = npt.NDArray[np.float64]
+
+WINDOW = 5
+"""Samples on each side of a change."""
+BLOCK = 60
+"""Samples whose noise sets the threshold of the next block."""
+MIN_EDGE_W = 350.0
+"""Below this a change is a fridge or a lamp: a fifth of the smallest winch (1.5 kW) at half its load."""
+_LEVEL_SHARE = 0.012  # motors under steady load scatter about one per cent from second to second
+_NOISE_FACTOR = 4.5 * 0.8  # 4.5 deviations of a difference of two medians of five, each 0.56 of one sample's
+_MAD = 1.4826 / math.sqrt(2)  # median |difference| of neighbours -> standard deviation of one sample
+_GAP_INTERVALS = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A change of level. `peak_w` is the highest reading around it (a motor's start), `gap` that it hides in a gap."""
+
+    t_s: float
+    before_w: float
+    after_w: float
+    peak_w: float
+    gap: bool = False
+
+    @property
+    def size_w(self) -> float:
+        """Signed: above zero where the power rose."""
+        return self.after_w - self.before_w
+
+
+class EdgeFinder:
+    """Feeds on samples in order of time, gives edges. `interval_s` is the meter's usual spacing."""
+
+    def __init__(self, interval_s: float = 1.0) -> None:
+        self._gap_s = max(10.0, _GAP_INTERVALS * interval_s)
+        self._t: Array = np.empty(0)
+        self._p: Array = np.empty(0)
+        self._index = 0  # number of samples before the buffer, for the blocks of the noise
+        self._done = 0  # positions in the buffer whose difference has been judged
+        self._noise_w: dict[int, float] = {}
+        self._level_before_gap_w: float | None = None
+
+    @property
+    def horizon_s(self) -> float:
+        """Until when every edge has been given out; -inf before the first samples."""
+        return float(self._t[self._done - 1]) if self._done else -math.inf
+
+    def feed(self, t_s: Array, power_w: Array) -> list[Edge]:
+        """Edges completed by these samples (seconds, watts; finite numbers, time going up)."""
+        edges: list[Edge] = []
+        if not len(t_s):
+            return edges
+        last_s = self._t[-1] if len(self._t) else t_s[0]
+        breaks = np.flatnonzero(np.diff(t_s, prepend=last_s) > self._gap_s)
+        for start, stop in zip((0, *breaks), (*breaks, len(t_s)), strict=True):
+            if start in breaks:
+                self._break()
+            if stop > start:
+                edges += self._feed_run(t_s[start:stop], power_w[start:stop])
+        return edges
+
+    def _break(self) -> None:
+        """A gap: levels cannot be followed through it."""
+        if len(self._p):
+            self._level_before_gap_w = float(np.median(self._p[-WINDOW:]))
+        self._t, self._p = np.empty(0), np.empty(0)
+        self._index, self._done = 0, 0
+        self._noise_w.clear()
+
+    def _feed_run(self, t_s: Array, power_w: Array) -> list[Edge]:
+        self._t = np.concatenate((self._t, t_s))
+        self._p = np.concatenate((self._p, power_w))
+        self._learn_noise()
+        edges = self._across_gap()
+        n = len(self._p)
+        if n < 2 * WINDOW:
+            return edges
+        medians = np.sort(sliding_window_view(self._p, WINDOW), axis=1)[:, WINDOW // 2]
+        # change[k]: from the window before position k + WINDOW to the window that begins there.
+        change = medians[WINDOW:] - medians[:-WINDOW]
+        over = np.abs(change) > self._thresholds(medians)
+        sign = np.where(over, np.sign(change), 0.0)
+        first = max(self._done - WINDOW, 0)
+        bounds = np.flatnonzero(np.diff(sign[first:], prepend=0.0)) + first
+        open_from = len(sign)
+        for k, start in enumerate(bounds):
+            if sign[start] == 0:
+                continue
+            if k + 1 >= len(bounds):
+                open_from = int(start)  # the change may go on in the next chunk
+                break
+            edge = self._edge(medians, int(start), int(bounds[k + 1]) - 1)
+            if edge is not None:
+                edges.append(edge)
+        self._done = open_from + WINDOW
+        self._trim()
+        return edges
+
+    def _edge(self, medians: Array, start: int, stop: int) -> Edge | None:
+        """The edge of one run of changes [start, stop] of one direction; None where it drowns in the noise around."""
+        before_w, after_w = float(medians[start]), float(medians[stop + WINDOW])
+        middle = (start + stop) // 2 + WINDOW
+        around = self._p[start : stop + 2 * WINDOW]
+        calm = np.concatenate((np.diff(around[:WINDOW]), np.diff(around[-WINDOW:])))
+        if abs(after_w - before_w) < _NOISE_FACTOR * _MAD * float(np.median(np.abs(calm))):
+            return None
+        return Edge(float(self._t[middle]), before_w, after_w, float(around.max()))
+
+    def _across_gap(self) -> list[Edge]:
+        if self._level_before_gap_w is None or len(self._p) < WINDOW:
+            return []
+        before_w, self._level_before_gap_w = self._level_before_gap_w, None
+        after_w = float(np.median(self._p[:WINDOW]))
+        if abs(after_w - before_w) < max(MIN_EDGE_W, _LEVEL_SHARE * max(abs(before_w), abs(after_w))):
+            return []
+        return [Edge(float(self._t[0]), before_w, after_w, after_w, gap=True)]
+
+    def _learn_noise(self) -> None:
+        """Noise of every block that has just become complete."""
+        first = -(-self._index // BLOCK)
+        last = (self._index + len(self._p)) // BLOCK
+        while first < last and first in self._noise_w:
+            first += 1
+        if first >= last:
+            return
+        start = first * BLOCK - self._index
+        blocks = self._p[start : start + (last - first) * BLOCK].reshape(-1, BLOCK)
+        noise = _MAD * np.median(np.abs(np.diff(blocks, axis=1)), axis=1)
+        self._noise_w |= zip(range(first, last), noise.tolist(), strict=True)
+
+    def _thresholds(self, medians: Array) -> Array:
+        """What each change must exceed."""
+        count = len(medians) - WINDOW
+        levels = np.maximum(np.abs(medians[:count]), np.abs(medians[WINDOW:]))
+        blocks = (np.arange(count) + self._index + WINDOW) // BLOCK - 1
+        low, high = int(blocks[0]), int(blocks[-1])
+        table = np.array([self._noise_w.get(b, 0.0) for b in range(low, high + 1)])
+        noise = table[blocks - low]
+        return np.maximum(np.maximum(MIN_EDGE_W, _LEVEL_SHARE * levels), _NOISE_FACTOR * noise)
+
+    def _trim(self) -> None:
+        """Forget what no later edge needs; whole blocks, so that their noise is learnt from all their samples."""
+        keep_from = max(0, self._done - 3 * WINDOW)
+        keep_from -= (self._index + keep_from) % BLOCK
+        if keep_from <= 0:
+            return
+        self._t, self._p = self._t[keep_from:], self._p[keep_from:]
+        self._index += keep_from
+        self._done -= keep_from
+        oldest = self._index // BLOCK - 1
+        self._noise_w = {b: w for b, w in self._noise_w.items() if b >= oldest}

@@ -1,0 +1,154 @@
+"""Hoist-like-cycle rule: pulses of similar size and length follow each other at a near-regular spacing.
+
+Start-up transients do not tell a hoist from a pump; duration and repetition do. A trip lasts 20-240 s, the change of
+tubs or cages between two trips is of the same order, and whatever else runs underneath does not matter. The rule
+says "hoist-like", never "hoist".
+
+Reasons: ``similar_pulses_repeat`` (start, at the end of the second complete trip), ``pulses_go_on`` (update),
+``no_pulse_for_three_periods`` (end).
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sealwatch.contract.codes import DeclaredStatus, Level, Phase
+from sealwatch.edge.power.pulses import Pulse
+from sealwatch.edge.power.rules import Transition
+
+MIN_TRIP_S, MAX_TRIP_S = 20.0, 240.0
+MIN_PULSE_W = 800.0
+"""The smallest winches (1.5 kW) at half their load."""
+MIN_PAUSE_S = 5.0
+MAX_PAUSE_S = 240.0
+"""Loading, signalling and changing tubs; longer is not a cycle any more."""
+SIZE_RATIO = 1.6
+"""A loaded and a lightly loaded trip differ at most this much."""
+LENGTH_RATIO = 1.6
+"""Same shaft, same rope, same speed: the length of trips differs at most this much."""
+TRIPS = 2
+_KEEP = 40
+_END_PERIODS = 3.0
+_END_AT_LEAST_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """Pulses that belong together, oldest first; at most the last `_KEEP` of them."""
+
+    pulses: tuple[Pulse, ...]
+    count: int
+    started_s: float
+    raised: bool = False
+    told: int = 0
+
+    @property
+    def size_w(self) -> float:
+        return statistics.median(p.size_w for p in self.pulses)
+
+    @property
+    def length_s(self) -> float:
+        return statistics.median(p.duration_s for p in self.pulses)
+
+    @property
+    def spacing_s(self) -> float:
+        """From start to start; 0 for a single pulse."""
+        gaps = [b.start_s - a.start_s for a, b in zip(self.pulses, self.pulses[1:], strict=False)]
+        return statistics.median(gaps) if gaps else 0.0
+
+    @property
+    def irregularity(self) -> float:
+        """Median deviation of the spacing as a share of it; 0 is clockwork."""
+        gaps = [b.start_s - a.start_s for a, b in zip(self.pulses, self.pulses[1:], strict=False)]
+        if len(gaps) < 2:
+            return 0.0
+        middle = statistics.median(gaps)
+        return statistics.median(abs(g - middle) for g in gaps) / middle
+
+    @property
+    def due_s(self) -> float:
+        """Without another pulse the train is over by then."""
+        return self.pulses[-1].end_s + max(_END_AT_LEAST_S, _END_PERIODS * self.spacing_s)
+
+
+@dataclass(frozen=True, slots=True)
+class HoistState:
+    trains: tuple[Train, ...] = ()
+
+
+def advance(state: HoistState, pulses: Sequence[Pulse], horizon_s: float) -> tuple[HoistState, list[Transition]]:
+    """Judge `pulses` (in order of their end) and the time up to `horizon_s`."""
+    found: list[Transition] = []
+    trains = list(state.trains)
+    for pulse in pulses:
+        trains = _expire(trains, pulse.end_s, found)
+        if not (MIN_TRIP_S <= pulse.duration_s <= MAX_TRIP_S and pulse.size_w >= MIN_PULSE_W):
+            continue
+        fitting = [t for t in trains if _fits(t, pulse)]
+        if fitting:
+            train = min(fitting, key=lambda t: abs(math.log(pulse.size_w / t.size_w)))
+            trains[trains.index(train)] = _tell(_join(train, pulse), found)
+        else:
+            trains.append(Train((pulse,), 1, pulse.start_s))
+    return HoistState(tuple(_expire(trains, horizon_s, found))), found
+
+
+def level(declared: DeclaredStatus) -> Level:
+    """How urgent hoist-like cycles are at a site of this status.
+
+    Red where the site says that nothing can run (cut off, flooded): people may be going down right now, and the
+    declaration is false. Orange where only pumps or a guard hut are declared: the same work, but a quick-cycling
+    pump is not excluded. Yellow under a permit: hoisting may be part of it and the permit's envelope decides.
+    """
+    if declared in (DeclaredStatus.POWER_CUT, DeclaredStatus.FLOODED):
+        return Level.RED
+    return Level.YELLOW if declared is DeclaredStatus.PERMITTED_WORK else Level.ORANGE
+
+
+def _fits(train: Train, pulse: Pulse) -> bool:
+    last = train.pulses[-1]
+    pause_s = pulse.start_s - last.end_s
+    return (
+        MIN_PAUSE_S <= pause_s <= MAX_PAUSE_S
+        and 1 / SIZE_RATIO <= pulse.size_w / train.size_w <= SIZE_RATIO
+        and 1 / LENGTH_RATIO <= pulse.duration_s / train.length_s <= LENGTH_RATIO
+    )
+
+
+def _join(train: Train, pulse: Pulse) -> Train:
+    return replace(train, pulses=(*train.pulses, pulse)[-_KEEP:], count=train.count + 1)
+
+
+def _tell(train: Train, found: list[Transition]) -> Train:
+    """Start at the second trip; then an update whenever the count has doubled."""
+    if train.count < TRIPS or (train.raised and train.count < 2 * train.told):
+        return train
+    phase = Phase.UPDATE if train.raised else Phase.START
+    reason = "pulses_go_on" if train.raised else "similar_pulses_repeat"
+    found.append(_transition(train, phase, reason, train.pulses[-1].end_s))
+    return replace(train, raised=True, told=train.count)
+
+
+def _expire(trains: list[Train], now_s: float, found: list[Transition]) -> list[Train]:
+    over = sorted((t for t in trains if t.due_s <= now_s), key=lambda t: t.due_s)
+    found += [_transition(t, Phase.END, "no_pulse_for_three_periods", t.due_s) for t in over if t.raised]
+    return [t for t in trains if t.due_s > now_s]
+
+
+def _transition(train: Train, phase: Phase, reason: str, at_s: float) -> Transition:
+    regular = 1.0 - min(1.0, 2.0 * train.irregularity)
+    numbers = {
+        "trips": float(train.count),
+        "pulse_w": train.size_w,
+        "spacing_s": train.spacing_s,
+        "duration_s": train.length_s,
+        "irregularity": train.irregularity,
+        "energy_per_trip_wh": statistics.median(p.energy_wh for p in train.pulses),
+        "base_w": train.pulses[-1].base_w,
+        "last_end_s": train.pulses[-1].end_s - train.started_s,
+    }
+    score = min(1.0, 0.6 + 0.1 * min(2.0, train.count - TRIPS) + 0.2 * regular)
+    return Transition(phase=phase, reason=reason, started_s=train.started_s, at_s=at_s, score=score, numbers=numbers)

@@ -1,0 +1,232 @@
+"""The part that reads one meter, judges its power and raises alarms."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+import threading
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from sealwatch.base.clock import Clock
+from sealwatch.contract.codes import AlarmKind, DeclaredStatus, Level, Phase
+from sealwatch.contract.messages import PartHealth
+from sealwatch.edge.config import MeterSettings
+from sealwatch.edge.ports import AlarmDraft, MeterBus, MeterError, Reading, Sink
+from sealwatch.edge.power.analysis import Analyser, Verdict
+from sealwatch.edge.power.bus import Lines
+from sealwatch.edge.power.profiles import load_profile
+from sealwatch.edge.power.sentences import fault_sentences, power_sentences
+
+FAULT_AFTER_S = 30.0
+"""A meter that can't be read for this long is a fault."""
+BATCH_S = 5.0
+"""Samples leave in batches of about this length."""
+SLOW_EVERY_S = 5.0
+"""One of the slow groups (voltage, energy ...) is read each time."""
+_WAIT_SLICE_S = 0.25
+_log = logging.getLogger(__name__)
+
+
+class MeterWatcher:
+    """Polls one meter. Implements `sealwatch.edge.ports.Part`; lives by the given clock alone."""
+
+    def __init__(
+        self,
+        settings: MeterSettings,
+        *,
+        declared: DeclaredStatus,
+        sink: Sink,
+        clock: Clock,
+        bus: MeterBus | None = None,
+    ) -> None:
+        """Raises UsageError for a profile or wire that is not known. Without `bus` the meter has its line to itself."""
+        profile = load_profile(settings.profile)
+        self._settings, self._declared, self._sink, self._clock = settings, declared, sink, clock
+        self._bus = bus or Lines().bus(settings)
+        self._fast, self._slow = profile.groups()
+        self._analyser = Analyser(declared, interval_s=settings.poll_interval_s)
+        self._lock = threading.Lock()
+        self._last: Reading | None = None
+        self._failure: MeterError | None = None
+        self._fault_since_ms: int | None = None
+        self._fault_raised = False
+        self._begun_s: float | None = None
+        self._batch_at_ms: list[int] = []
+        self._batch: list[Mapping[str, float]] = []
+        self._batch_since_s = 0.0
+        self._slow_due_s = 0.0
+        self._polls = self._answers = 0
+        self._run_id = secrets.token_hex(8)  # seconds since the machine's start repeat after a restart
+
+    @property
+    def part_id(self) -> str:
+        return self._settings.meter_id
+
+    def run(self, stop: threading.Event) -> None:
+        """Poll until `stop` is set."""
+        next_s = self._clock.monotonic_s()
+        try:
+            while not stop.is_set():
+                self.poll()
+                next_s = max(next_s + self._settings.poll_interval_s, self._clock.monotonic_s())
+                while not stop.is_set() and (left_s := next_s - self._clock.monotonic_s()) > 0:
+                    self._clock.sleep(min(left_s, _WAIT_SLICE_S))
+        finally:
+            self._flush()
+            self._bus.close()
+
+    def poll(self) -> None:
+        """Read the meter once and act on what it says."""
+        now_s = self._clock.monotonic_s()
+        if self._begun_s is None:
+            self._begun_s, self._slow_due_s = now_s, now_s + SLOW_EVERY_S
+        self._polls += 1
+        try:
+            values = dict(self._bus.read(self._settings.address, self._fast))
+            if "active_power_w" not in values:
+                raise MeterError("garbage", "the meter answers without a total active power")
+        except MeterError as error:
+            self._missed(error)
+        else:
+            self._took(values | self._read_slow(now_s))
+        if self._batch and self._clock.monotonic_s() - self._batch_since_s >= BATCH_S:
+            self._flush()
+
+    def health(self) -> PartHealth:
+        """Works while the last good reading is fresh."""
+        now_s = self._clock.monotonic_s()
+        with self._lock:
+            last, failure = self._last, self._failure
+            numbers = {"polls": float(self._polls), "answers": float(self._answers)}
+        fresh_s = max(FAULT_AFTER_S, 3 * self._settings.poll_interval_s)
+        ok = last is not None and now_s - last.monotonic_s < fresh_s
+        if last is not None:
+            numbers["active_power_w"] = last.values["active_power_w"]
+            numbers["age_s"] = now_s - last.monotonic_s
+        reason = "reading" if ok else failure.reason if failure else "not_read_yet"
+        return PartHealth(
+            part_id=self.part_id,
+            kind="meter",
+            ok=ok,
+            reason=reason,
+            evidence_at_ms=last.captured_at_ms if last else None,
+            numbers=numbers,
+        )
+
+    def _read_slow(self, now_s: float) -> dict[str, float]:
+        """One of the slow groups when it is due; a meter that lacks it is not asked for it again."""
+        if not self._slow or now_s < self._slow_due_s:
+            return {}
+        self._slow_due_s = now_s + SLOW_EVERY_S
+        group = self._slow.pop(0)
+        try:
+            values = dict(self._bus.read(self._settings.address, group))
+        except MeterError as error:
+            if error.reason == "exception":
+                _log.info("meter %s does not provide %s: %s", self.part_id, ", ".join(group), error.detail)
+                return {}
+            values = {}
+        self._slow.append(group)
+        return values
+
+    def _took(self, values: Mapping[str, float]) -> None:
+        now_s, now_ms = self._clock.monotonic_s(), self._clock.wall_ms()
+        with self._lock:
+            self._answers += 1
+            self._last = Reading(meter_id=self.part_id, captured_at_ms=now_ms, monotonic_s=now_s, values=dict(values))
+            self._failure = None
+        if self._fault_raised:
+            self._fault(Phase.END, "reading", now_ms)
+        self._fault_since_ms, self._fault_raised = None, False
+        if not self._batch:
+            self._batch_since_s = now_s
+        self._batch_at_ms.append(now_ms)
+        self._batch.append(values)
+        findings = self._analyser.feed(np.array([now_s]), np.array([values["active_power_w"]]))
+        for verdict in findings.verdicts:
+            self._sink.alarm(self._draft(verdict, now_s, now_ms))
+
+    def _missed(self, error: MeterError) -> None:
+        now_s, now_ms = self._clock.monotonic_s(), self._clock.wall_ms()
+        with self._lock:
+            first = self._failure is None
+            self._failure = error
+            last_s = self._last.monotonic_s if self._last else self._begun_s
+        if first:
+            _log.warning("meter %s: %s", self.part_id, error)
+        if last_s is None or self._fault_raised or now_s - last_s < FAULT_AFTER_S:
+            return
+        self._fault_since_ms = now_ms - int((now_s - last_s) * 1000)
+        self._fault_raised = True
+        self._fault(Phase.START, error.reason, now_ms)
+
+    def _fault(self, phase: Phase, reason: str, now_ms: int) -> None:
+        started_ms = self._fault_since_ms or now_ms
+        ended_ms = now_ms if phase is Phase.END else None
+        zh, en = fault_sentences(self.part_id, reason, started_ms=started_ms, ended_ms=ended_ms)
+        self._sink.alarm(
+            AlarmDraft(
+                alarm_id=self._alarm_id(AlarmKind.METER_FAULT, started_ms),
+                kind=AlarmKind.METER_FAULT,
+                phase=phase,
+                # A meter that answered and fell silent was cut, opened or unplugged; one that never did is miswired.
+                level=Level.ORANGE if self._answers else Level.YELLOW,
+                source_id=self.part_id,
+                started_at_ms=started_ms,
+                captured_at_ms=now_ms,
+                score=1.0,
+                reason=reason,
+                sentence_zh=zh,
+                sentence_en=en,
+                numbers={"lost_s": (now_ms - started_ms) / 1000},
+            )
+        )
+
+    def _draft(self, verdict: Verdict, now_s: float, now_ms: int) -> AlarmDraft:
+        found = verdict.transition
+        started_ms = now_ms - int((now_s - found.started_s) * 1000)
+        zh, en = power_sentences(
+            verdict.kind,
+            found.phase,
+            started_ms=started_ms,
+            at_ms=now_ms - (now_s - found.at_s) * 1000,
+            numbers=found.numbers,
+            declared=self._declared,
+        )
+        return AlarmDraft(
+            alarm_id=self._alarm_id(verdict.kind, int(found.started_s * 1000)),
+            kind=verdict.kind,
+            phase=found.phase,
+            level=verdict.level,
+            source_id=self.part_id,
+            started_at_ms=started_ms,
+            captured_at_ms=now_ms,
+            score=found.score,
+            reason=found.reason,
+            sentence_zh=zh,
+            sentence_en=en,
+            numbers=found.numbers,
+        )
+
+    def _alarm_id(self, kind: AlarmKind, started: int) -> str:
+        """The same from start to end of one alarm, and never that of another."""
+        return hashlib.sha256(f"{self.part_id}|{self._run_id}|{kind}|{started}".encode()).hexdigest()[:32]
+
+    def _flush(self) -> None:
+        if not self._batch:
+            return
+        names = sorted({name for values in self._batch for name in values})
+        columns = {name: [values.get(name) for values in self._batch] for name in names}
+        at_ms, self._batch_at_ms, self._batch = self._batch_at_ms, [], []
+        self._sink.samples(self.part_id, at_ms, columns)
+
+
+def meter_watchers(
+    meters: Sequence[MeterSettings], *, declared: DeclaredStatus, sink: Sink, clock: Clock
+) -> list[MeterWatcher]:
+    """A watcher for every meter; meters behind the same converter share one line. Raises UsageError."""
+    lines = Lines()
+    return [MeterWatcher(m, declared=declared, sink=sink, clock=clock, bus=lines.bus(m)) for m in meters]

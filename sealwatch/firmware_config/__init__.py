@@ -1,0 +1,1 @@
+"""What differs by hardware, as data."""

@@ -1,0 +1,193 @@
+"""The watcher from the meter's bytes to alarms, samples and health, on a clock that never waits."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from sealwatch.base.clock import ManualClock
+from sealwatch.base.errors import UsageError
+from sealwatch.base.settings import SettingsError
+from sealwatch.contract.codes import AlarmKind, DeclaredStatus, Level, Phase
+from sealwatch.edge.config import MeterSettings
+from sealwatch.edge.ports import MemorySink
+from sealwatch.edge.power.bus import Dlt645Bus, Lines
+from sealwatch.edge.power.line import Line
+from sealwatch.edge.power.profiles import load_profile, parse_profile, profile_names
+from sealwatch.edge.power.watcher import MeterWatcher, meter_watchers
+from sealwatch.edge.power.wire import NullModem
+from sealwatch.simulator.loads.scenarios import demo_load
+from sealwatch.simulator.meter_twin import Load, MeterTwin, Misbehaviour
+
+SETTINGS = MeterSettings(meter_id="meter-1", url="tcp://127.0.0.1:1", address="42")
+
+
+class StoppingClock(ManualClock):
+    """Sets the stop event when its time has come."""
+
+    def __init__(self, stop: threading.Event, after_s: float) -> None:
+        super().__init__(wall_ms=1_715_227_200_000, monotonic_s=0.0)
+        self._stop, self._after_s = stop, after_s
+
+    def advance(self, seconds: float) -> None:
+        super().advance(seconds)
+        if self.monotonic_s() >= self._after_s:
+            self._stop.set()
+
+
+class Bench:
+    def __init__(self, load: Load, *, run_s: float, declared: DeclaredStatus = DeclaredStatus.POWER_CUT) -> None:
+        self.stop = threading.Event()
+        self.clock = StoppingClock(self.stop, run_s)
+        self.twin = MeterTwin(load, address="42", seconds=self.clock.monotonic_s)
+        self.sink = MemorySink()
+        line = Line(lambda: NullModem(self.twin.hear, self.clock), clock=self.clock)
+        bus = Dlt645Bus(line, load_profile("dlt645-2007-three-phase"))
+        self.watcher = MeterWatcher(SETTINGS, declared=declared, sink=self.sink, clock=self.clock, bus=bus)
+
+    def run(self) -> None:
+        self.watcher.run(self.stop)
+
+
+def steady(_t_s: float) -> dict[str, float]:
+    """A meter under 300 W that provides nothing but powers."""
+    return {"active_power_w": 300.0, "active_power_a_w": 300.0, "active_power_b_w": 0.0, "active_power_c_w": 0.0}
+
+
+def test_the_demo_load_at_a_cut_off_site_tells_the_story_in_both_languages() -> None:
+    bench = Bench(demo_load(), run_s=400)
+    bench.run()
+    kinds = [(a.kind, a.phase, a.level) for a in bench.sink.alarms]
+    assert kinds == [
+        (AlarmKind.POWER_STEP, Phase.START, Level.ORANGE),
+        (AlarmKind.HOIST_LIKE_CYCLE, Phase.START, Level.RED),
+    ]
+    hoist = bench.sink.alarms[1]
+    assert hoist.reason == "similar_pulses_repeat"
+    assert "2 次" in hoist.sentence_zh
+    assert "提升样脉冲" in hoist.sentence_zh
+    assert "申报断电" in hoist.sentence_zh
+    assert "hoist-like" in hoist.sentence_en
+    assert "declared cut off" in hoist.sentence_en
+    assert hoist.started_at_ms == pytest.approx(1_715_227_200_000 + 60_000, abs=4000)
+    assert hoist.numbers["trips"] == 2
+
+
+def test_samples_leave_in_batches_and_none_is_lost() -> None:
+    bench = Bench(demo_load(), run_s=60)
+    bench.run()
+    at_ms = [ms for _, times, _ in bench.sink.sampled for ms in times]
+    assert len(at_ms) == len(set(at_ms))
+    assert 55 <= len(at_ms) <= 61
+    assert max(len(times) for _, times, _ in bench.sink.sampled) <= 7
+    names = {name for _, _, columns in bench.sink.sampled for name in columns}
+    assert {"active_power_w", "active_power_a_w", "voltage_a_v", "forward_energy_wh"} <= names
+    assert all(source == "meter-1" for source, _, _ in bench.sink.sampled)
+
+
+def test_health_is_a_fresh_reading_not_a_running_thread() -> None:
+    bench = Bench(demo_load(), run_s=10)
+    assert (bench.watcher.health().ok, bench.watcher.health().reason) == (False, "not_read_yet")
+    bench.run()
+    health = bench.watcher.health()
+    assert (health.part_id, health.kind, health.ok, health.reason) == ("meter-1", "meter", True, "reading")
+    assert health.numbers["answers"] >= 9
+    bench.clock.advance(31)
+    assert not bench.watcher.health().ok
+
+
+def test_a_meter_that_falls_silent_is_a_fault_after_half_a_minute_until_it_is_back() -> None:
+    bench = Bench(steady, run_s=1e9)
+    for _ in range(10):
+        bench.watcher.poll()
+        bench.clock.advance(1)
+    bench.twin.misbehaviours = {Misbehaviour.SILENT}
+    silent_s = bench.clock.monotonic_s()
+    while not bench.sink.alarms:
+        bench.watcher.poll()
+        bench.clock.advance(1)
+    assert 29 <= bench.clock.monotonic_s() - silent_s <= 34
+    bench.twin.misbehaviours = set()
+    for _ in range(15):
+        bench.watcher.poll()
+        bench.clock.advance(1)
+    start, end = bench.sink.alarms
+    assert (start.kind, start.phase, start.level, start.reason) == (
+        AlarmKind.METER_FAULT,
+        Phase.START,
+        Level.ORANGE,
+        "silent",
+    )
+    assert end.phase is Phase.END
+    assert end.alarm_id == start.alarm_id
+    assert "meter-1" in start.sentence_en
+    assert "无应答" in start.sentence_zh
+
+
+def test_a_meter_that_never_answered_is_a_milder_fault() -> None:
+    bench = Bench(lambda _t: {}, run_s=60)
+    bench.twin.misbehaviours = {Misbehaviour.ECHO_ONLY}
+    bench.run()
+    (alarm,) = bench.sink.alarms
+    assert (alarm.level, alarm.reason) == (Level.YELLOW, "echo")
+
+
+def test_a_meter_that_refuses_a_slow_quantity_is_not_asked_for_it_again() -> None:
+    bench = Bench(steady, run_s=200)
+    refused: list[str] = []
+    original = bench.twin._content
+
+    def content(identifier: str) -> bytes | None:
+        if identifier == "0203FF00":
+            return original(identifier)
+        refused.append(identifier)
+        return None
+
+    bench.twin._content = content  # type: ignore[method-assign]  # this meter knows nothing but powers
+    bench.run()
+    assert len(refused) == len(set(refused)) == 6
+    assert not bench.sink.alarms
+
+
+def test_meters_behind_one_converter_share_its_line() -> None:
+    other = MeterSettings(meter_id="meter-2", url=SETTINGS.url, address="43")
+    lines = Lines()
+    first, second = lines.bus(SETTINGS), lines.bus(other)
+    assert isinstance(first, Dlt645Bus)
+    assert isinstance(second, Dlt645Bus)
+    assert first.line is second.line
+    watchers = meter_watchers(
+        [SETTINGS, other], declared=DeclaredStatus.POWER_CUT, sink=MemorySink(), clock=ManualClock()
+    )
+    assert [w.part_id for w in watchers] == ["meter-1", "meter-2"]
+
+
+def test_an_unknown_profile_is_a_clear_error() -> None:
+    wrong = MeterSettings(meter_id="m", url="tcp://127.0.0.1:1", address="1", profile="no-such-meter")
+    with pytest.raises(UsageError, match="'no-such-meter' is not known; choose one of dlt645-2007"):
+        Lines().bus(wrong)
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_profile_is_valid_and_described_in_both_languages(name: str) -> None:
+    profile = load_profile(name)
+    assert any("\u4e00" <= c <= "\u9fff" for c in profile.title_zh + profile.description_zh)
+    assert profile.title_en.isascii()
+    fast, _ = profile.groups()
+    assert "active_power_w" in fast
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("protocol = 'dlt645-2007'", "title_zh"),
+        (
+            "title_zh='a'\ntitle_en='a'\ndescription_zh='a'\ndescription_en='a'\nprotocol='dlt645-2007'\nphases=1",
+            "no field gives active_power_w",
+        ),
+    ],
+)
+def test_a_profile_that_lacks_something_is_refused_with_a_sentence(text: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        parse_profile(text, name="x.toml")
