@@ -11,6 +11,7 @@ A test holds both languages of every entry to the same placeholders.
 
 from __future__ import annotations
 
+import os
 import string
 import tomllib
 from enum import StrEnum
@@ -37,6 +38,15 @@ def catalogue() -> dict[str, dict[Language, str]]:
         if file.name.endswith(".toml"):
             _collect(tomllib.loads(file.read_text(encoding="utf-8")), "", entries, file.name)
     return entries
+
+
+def terminal_language() -> Language:
+    """The language of this terminal's user, by the usual environment variables; English where they are silent."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        value = os.environ.get(name)
+        if value:
+            return Language.ZH if value.lower().startswith("zh") else Language.EN
+    return Language.EN
 
 
 def placeholders(text: str) -> set[str]:
