@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -28,18 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     one.set_defaults(run=run_list)
 
 
-def terminal_language() -> text.Language:
-    """The language of this terminal's user, by the usual environment variables."""
-    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        value = os.environ.get(name)
-        if value:
-            return text.Language.ZH if value.lower().startswith("zh") else text.Language.EN
-    return text.Language.EN
-
-
 def run_fetch(_arguments: argparse.Namespace) -> int:
     """Make every variant of the packaged models that can be made; nothing where all are there."""
-    folder, language, console = store.folder(), terminal_language(), Console(stderr=True, highlight=False)
+    folder, language, console = store.folder(), text.terminal_language(), Console(stderr=True, highlight=False)
     with fetch.locked(folder):
         for model in manifest.packaged().model:
             if model.source is not None:
@@ -86,7 +76,7 @@ def _source(folder: Path, source: SourceSpec, language: text.Language, console: 
 
 def run_list(arguments: argparse.Namespace) -> int:
     """Show what the model store holds."""
-    folder, language = store.folder(), terminal_language()
+    folder, language = store.folder(), text.terminal_language()
     default = store.best_built(folder)
     rows = [
         {
