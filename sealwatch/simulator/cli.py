@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 
-from sealwatch.simulator import meter
+from sealwatch.simulator import camera, meter
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add ``meter`` and, where it is installed, ``camera``."""
+    """Add ``meter`` and ``camera``."""
     commands = parser.add_subparsers(dest="device", required=True, metavar="DEVICE")
     summary = "a DL/T 645-2007 meter on TCP or a pseudo-terminal"
     meter.configure(commands.add_parser("meter", help=summary, description=summary))
-    if importlib.util.find_spec("sealwatch.simulator.camera") is not None:
-        summary = "a camera that serves a clip"
-        camera = importlib.import_module("sealwatch.simulator.camera")
-        camera.configure_camera(commands.add_parser("camera", help=summary, description=summary))
+    summary = "an RTSP camera that plays a clip over and over"
+    camera.configure_camera(commands.add_parser("camera", help=summary, description=summary))
