@@ -153,8 +153,12 @@ class Session:
         return info.mid if info.rc == paho.MQTT_ERR_SUCCESS else None
 
     def ack(self, message: Message) -> None:
-        """Acknowledge a received message to the broker (with `manual_ack`)."""
-        self._client.ack(message.mid, 1)
+        """Acknowledge a received message to the broker (with `manual_ack`).
+
+        A message sent at QoS 0 has no packet identifier and wants no ack; answering it would break the connection.
+        """
+        if message.mid:
+            self._client.ack(message.mid, 1)
 
     def _connect_came(
         self, client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Properties | None

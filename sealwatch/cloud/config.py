@@ -93,6 +93,14 @@ class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     data_dir: Annotated[str, Meta(min_length=1, description="Folder of the databases; relative to this file.")]
     mqtt: MqttSettings
+    ingest_group: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9_-]{0,32}$",
+            description="Services of one group share the messages (MQTT 5 shared subscription). Empty: this service "
+            "takes them all; the embedded broker wants it so.",
+        ),
+    ] = "ingest"
     web: WebSettings = WebSettings()
     smtp: SmtpSettings | None = None
     webhook: WebhookSettings | None = None
@@ -100,6 +108,9 @@ class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     nodes: list[NodeSettings] = []
     people: list[PersonSettings] = []
     ladder: Annotated[list[StepSettings], Meta(description="Who is paged, in this order, until one answers.")] = []
+    ladder_repeat_s: Annotated[
+        float, Meta(ge=10, le=86400, description="Pause after the last step before the ladder begins again.")
+    ] = 300.0
 
 
 def load_cloud(path: Path) -> CloudSettings:

@@ -18,7 +18,11 @@ class Series:
 
 
 class TelemetryStore(Protocol):
-    """Time series of measurements. Writing the same point twice leaves one."""
+    """Time series of measurements. Writing the same point twice leaves one.
+
+    `write` raises ValueError for columns it can never take; any other exception means "not now": the same call may
+    succeed later.
+    """
 
     def write(
         self,

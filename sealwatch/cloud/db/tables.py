@@ -182,6 +182,8 @@ class AlarmRecord(Base):
     source_id: Mapped[str] = mapped_column(String(64))
     zone: Mapped[str] = mapped_column(String(64))
     phase: Mapped[str] = mapped_column(String(8))
+    boot_id: Mapped[str] = mapped_column(String(32))  # with `seq`: the transition that made the row what it is
+    seq: Mapped[int]
     score: Mapped[float]
     reason: Mapped[str] = mapped_column(String(64))
     numbers: Mapped[dict[str, Any]]

@@ -157,6 +157,8 @@ def upgrade() -> None:
         sa.Column("source_id", sa.String(length=64), nullable=False),
         sa.Column("zone", sa.String(length=64), nullable=False),
         sa.Column("phase", sa.String(length=8), nullable=False),
+        sa.Column("boot_id", sa.String(length=32), nullable=False),
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("score", sa.Double(), nullable=False),
         sa.Column("reason", sa.String(length=64), nullable=False),
         sa.Column("numbers", sa.JSON(none_as_null=True), nullable=False),
