@@ -1,0 +1,77 @@
+"""`cloud.toml` into the registry, at every start.
+
+Sites and people are added and brought up to date, never removed: incidents and pages speak of them. A node that is no
+longer in the file loses its entry, and with it the right to be believed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from sealwatch.base.settings import SettingsError
+from sealwatch.cloud.config import CloudSettings
+from sealwatch.cloud.db.tables import Base, Node, Person, Site
+from sealwatch.contract.signing import public_key_from_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncReport:
+    """Ids by what happened to them, for the log."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def sync(session: Session, settings: CloudSettings) -> SyncReport:
+    """Bring the registry to what the file says, inside the caller's transaction.
+
+    Raises SettingsError for a public key that is none.
+    """
+    added: list[str] = []
+    changed: list[str] = []
+    for site in settings.sites:
+        values: dict[str, Any] = {
+            "name_zh": site.name_zh,
+            "name_en": site.name_en,
+            "township_zh": site.township_zh,
+            "township_en": site.township_en,
+            "declared_status": str(site.declared_status),
+        }
+        _upsert(session, Site, site.site_id, {"site_id": site.site_id} | values, added, changed)
+    session.flush()  # nodes refer to sites
+    for node in settings.nodes:
+        try:
+            public_key_from_text(node.public_key)
+        except ValueError:
+            raise SettingsError(
+                f"nodes: {node.node_id}: public_key is no Ed25519 public key; copy what `sealwatch edge key` prints"
+            ) from None
+        identity = {"node_id": node.node_id, "site_id": node.site_id, "public_key": node.public_key}
+        _upsert(session, Node, node.node_id, identity, added, changed)
+    for person in settings.people:
+        fields = ("person_id", "name", "role", "level", "language", "telephone", "email", "webhook_url")
+        _upsert(session, Person, person.person_id, {f: getattr(person, f) for f in fields}, added, changed)
+    kept = [node.node_id for node in settings.nodes]
+    removed = list(session.scalars(select(Node.node_id).where(Node.node_id.not_in(kept))))
+    session.execute(delete(Node).where(Node.node_id.in_(removed)))
+    return SyncReport(added=tuple(added), changed=tuple(changed), removed=tuple(removed))
+
+
+def _upsert(
+    session: Session, kind: type[Base], key: str, values: dict[str, Any], added: list[str], changed: list[str]
+) -> None:
+    row = session.get(kind, key)
+    if row is None:
+        session.add(kind(**values))
+        added.append(key)
+        return
+    differing = {name: value for name, value in values.items() if getattr(row, name) != value}
+    for name, value in differing.items():
+        setattr(row, name, value)
+    if differing:
+        changed.append(key)
