@@ -9,6 +9,7 @@ import pytest
 
 from sealwatch.cloud.db import migrate
 from sealwatch.cloud.db.engine import Database, open_database, sqlite_url
+from tests.cloud.world import World
 
 
 @pytest.fixture
@@ -18,3 +19,11 @@ def database(tmp_path: Path) -> Iterator[Database]:
     migrate.migrate(opened.engine)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A small county (see `tests/cloud/world.py`)."""
+    county = World(tmp_path)
+    yield county
+    county.database.close()

@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from sealwatch.cloud.db.tables import Incident, IncidentEvent, Page
 from sealwatch.cloud.incidents import history, states
 from sealwatch.cloud.incidents.states import Event, State
+from sealwatch.cloud.paging import store
 from sealwatch.contract.codes import Closure
 
 
@@ -70,7 +71,8 @@ def acknowledge(session: Session, *, incident_id: str, actor: str, reason: str, 
     incident.state = after
     incident.acknowledged_by, incident.acknowledged_at_ms = actor, now_ms
     incident.updated_at_ms = now_ms
-    _stop_ladder(session, incident_id, actor=actor, now_ms=now_ms)
+    store.cancel_due(session, incident_id, outcome="answered_before")
+    store.mark_answered(session, incident_id, person_id=actor.removeprefix("person:"), now_ms=now_ms)
     history.record(
         session, incident_id, "acknowledged", at_ms=now_ms, reason=reason, actor=actor, before=state, after=after
     )
@@ -123,7 +125,8 @@ def close(
         return CloseOutcome(name="already_closed")
     incident.state, incident.closure = after, int(closure)
     incident.closed_at_ms = incident.updated_at_ms = now_ms
-    _stop_ladder(session, incident_id, actor=actor, now_ms=now_ms)
+    store.cancel_due(session, incident_id, outcome="answered_before")
+    store.mark_answered(session, incident_id, person_id=actor.removeprefix("person:"), now_ms=now_ms)
     history.record(
         session,
         incident_id,
@@ -168,6 +171,8 @@ def reopen(session: Session, *, incident_id: str, actor: str, note: str = "", no
         after=after,
         detail={"note": note},
     )
+    session.flush()
+    store.start_walk(session, incident, now_ms=now_ms, reason="reopened")
     return CloseOutcome(name="reopened", changed=True)
 
 
@@ -183,21 +188,3 @@ def _has_passed_on(session: Session, incident_id: str, *, actor: str, cycle: int
         )
     )
     return any(event.detail.get("cycle") == cycle for event in events)
-
-
-def _stop_ladder(session: Session, incident_id: str, *, actor: str, now_ms: int) -> None:
-    """No page goes out any more; the pages that reached the person who answered are marked as answered."""
-    session.execute(
-        update(Page)
-        .where(Page.incident_id == incident_id, Page.state == "due")
-        .values(state="cancelled", outcome="answered_before")
-    )
-    session.execute(
-        update(Page)
-        .where(
-            Page.incident_id == incident_id,
-            Page.state == "submitted",
-            Page.person_id == actor.removeprefix("person:"),
-        )
-        .values(state="answered", answered_at_ms=now_ms)
-    )

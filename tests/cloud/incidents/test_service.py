@@ -159,7 +159,7 @@ def test_a_closed_incident_takes_no_answer_until_it_is_reopened(paged: Database)
         assert service.reopen(session, **arguments).name == "reopened"
         assert service.reopen(session, **arguments).name == "not_closed"
     assert answer(paged, "person:wang").changed
-    assert [kind for kind, _, _ in lines(paged)] == ["closed", "reopened", "acknowledged"]
+    assert [kind for kind, _, _ in lines(paged)] == ["closed", "reopened", "nobody_to_page", "acknowledged"]
 
 
 def test_reopening_yields_to_the_sites_newer_incident(paged: Database) -> None:
