@@ -1,0 +1,262 @@
+"""The thread that pages. What is due stands in the rows; this claims it, hands it to its channel, and writes down what
+the receiver said.
+
+Policy for a page that was being sent when its worker died: it may or may not have gone out, so it is sent again under
+the same page_id (which receivers see as idempotency key and Message-ID). A page recorded as submitted is never sent
+again, and none goes out once a person has answered.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from sealwatch.base.backoff import full_jitter_s
+from sealwatch.base.clock import Clock
+from sealwatch.cloud.db.engine import Database
+from sealwatch.cloud.db.tables import Incident, Page
+from sealwatch.cloud.incidents import states
+from sealwatch.cloud.paging import plan, request, store
+from sealwatch.cloud.paging.request import AnswerLinks
+from sealwatch.cloud.ports import ChangeBus, PageChannel, PageRequest, Submission
+
+logger = logging.getLogger(__name__)
+SLOTS: Final = 8
+URGENT_SLOTS: Final = 2
+"""Slots that only red pages may use, so that none waits behind a storm of yellow ones."""
+LEASE_S: Final = 60.0
+"""Longer than any channel takes: after this a worker that holds a page is taken for gone."""
+AUDIT_EVERY_S: Final = 15.0
+_BUSY_WAIT_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """A page of ours, ready to be sent."""
+
+    claim: store.Claim
+    request: PageRequest
+    channel: str
+
+
+class Pager:
+    """Claims and sends; `turn` and `audit` are the whole of it, the thread only calls them in time."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        channels: Mapping[str, PageChannel],
+        links: AnswerLinks,
+        clock: Clock,
+        changes: ChangeBus,
+        worker: str,
+        executor: Executor | None = None,
+        slots: int = SLOTS,
+    ) -> None:
+        """`worker` must differ between services on one database. `executor` runs the sending; threads by default."""
+        self._database, self._channels, self._links = database, channels, links
+        self._clock, self._changes, self._worker = clock, changes, worker
+        self._slots = slots
+        self._executor = executor or ThreadPoolExecutor(max_workers=slots, thread_name_prefix="page")
+        self._lock = threading.Lock()
+        self._in_flight = 0
+        self._counts: Counter[str] = Counter()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pager", daemon=True)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """How many pages were submitted, retried and failed, and what the auditor had to do, since the start."""
+        with self._lock:
+            return dict(self._counts)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Claim nothing more, and wait for the pages under way: each ends within its channel's timeout."""
+        self._stop.set()
+        self._changes.announce()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._executor.shutdown(wait=True)
+
+    def take_over(self) -> None:
+        """At the start of the only service on a database: whoever was sending a page is gone."""
+        with self._database.write() as session:
+            session.execute(update(Page).where(Page.state == "sending").values(claimed_until_ms=0))
+
+    def _run(self) -> None:
+        seen = self._changes.version
+        audited_at_s = float("-inf")
+        while not self._stop.is_set():
+            try:
+                if self._clock.monotonic_s() - audited_at_s >= AUDIT_EVERY_S:
+                    self.audit()
+                    audited_at_s = self._clock.monotonic_s()
+                self.turn()
+                wait_s = self._wait_s()
+            except Exception:  # the end of this thread would be the end of paging: say it and go on
+                logger.exception("pager: a turn failed; trying again")
+                wait_s = _BUSY_WAIT_S
+            seen = self._changes.wait(seen, wait_s)
+
+    def _wait_s(self) -> float:
+        with self._database.read() as session:
+            due_ms = session.scalar(select(func.min(Page.due_at_ms)).where(Page.state == "due"))
+        if due_ms is None:
+            return AUDIT_EVERY_S
+        wait_s = (due_ms - self._clock.wall_ms()) / 1000
+        return min(wait_s, AUDIT_EVERY_S) if wait_s > 0 else _BUSY_WAIT_S
+
+    def turn(self) -> int:
+        """Send everything that is due and fits into the free slots; how many pages were handed to channels."""
+        now_ms = self._clock.wall_ms()
+        with self._lock:
+            free = self._slots - self._in_flight
+        ids = self._due(free, now_ms)
+        if not ids:
+            return 0
+        claimed: list[_Claimed] = []
+        with self._database.write() as session:
+            for page_id in ids:
+                ready = self._claim(session, page_id, now_ms)
+                if ready is not None:
+                    claimed.append(ready)
+        with self._lock:
+            self._in_flight += len(claimed)
+        for ready in claimed:
+            self._executor.submit(self._send, ready)
+        return len(claimed)
+
+    def _claim(self, session: Session, page_id: str, now_ms: int) -> _Claimed | None:
+        until_ms = now_ms + round(LEASE_S * 1000)
+        claim = store.claim(session, page_id, worker=self._worker, now_ms=now_ms, until_ms=until_ms)
+        page = session.get_one(Page, page_id, populate_existing=True)
+        if claim is None:  # taken by another worker, or its incident answered
+            self._plan(session, session.get_one(Incident, page.incident_id), now_ms)
+            return None
+        try:
+            return _Claimed(claim, request.build(session, page_id, self._links, now_ms=now_ms), page.channel)
+        except (LookupError, ValueError) as error:  # one page that can't be written must not stop the others
+            logger.exception("page %s cannot be put together", page_id)
+            failure = Submission(ok=False, outcome=f"it could not be put together: {error!r}")
+            self._write_down(session, claim, failure, now_ms)
+            return None
+
+    def _due(self, free: int, now_ms: int) -> Sequence[str]:
+        if free <= 0:
+            return []
+        with self._database.read() as session:
+            ids = store.due_pages(session, now_ms=now_ms, limit=free, urgent_only=True)
+            ordinary = min(free - len(ids), free - URGENT_SLOTS)
+            if ordinary > 0:
+                more = store.due_pages(session, now_ms=now_ms, limit=free, urgent_only=False)
+                ids += [page_id for page_id in more if page_id not in ids][:ordinary]
+            return ids
+
+    def _plan(self, session: Session, incident: Incident, now_ms: int) -> int:
+        actions = plan.next_actions(
+            store.view_incident(incident), store.pages_of(session, incident.incident_id), now_ms
+        )
+        store.carry_out(session, incident, actions, now_ms=now_ms)
+        return sum(not isinstance(action, plan.Send) for action in actions)
+
+    def _send(self, ready: _Claimed) -> None:
+        try:
+            self._settle(ready.claim, self._submit(ready.request, ready.channel))
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+            self._changes.announce()
+
+    def _submit(self, page_request: PageRequest, channel_name: str) -> Submission:
+        channel = self._channels.get(channel_name)
+        if channel is None:
+            return Submission(ok=False, outcome=f"the channel {channel_name!r} is not configured any more")
+        try:
+            return channel.submit(page_request)
+        except Exception as error:
+            logger.exception("the channel %s broke its promise never to raise", channel_name)
+            return Submission(ok=False, outcome=f"{type(error).__name__}: {error}", retry=True)
+
+    def _settle(self, claim: store.Claim, submission: Submission) -> None:
+        """Write down the receiver's word. It must not get lost, so a database that is away is tried again."""
+        for attempt in range(1_000_000):
+            try:
+                state = self._settled(claim, submission)
+            except SQLAlchemyError as error:
+                if self._stop.is_set():
+                    raise
+                if attempt == 0:
+                    logger.warning("page %s: its outcome cannot be stored yet: %s", claim.page_id, error)
+                self._stop.wait(full_jitter_s(attempt, base_s=0.2, cap_s=5.0))
+                continue
+            with self._lock:
+                self._counts["retried" if state == "due" else str(state)] += 1
+            if not submission.ok:
+                logger.warning("page %s over its channel: %s (%s)", claim.page_id, submission.outcome, state)
+            return
+
+    def _settled(self, claim: store.Claim, submission: Submission) -> str | None:
+        with self._database.write() as session:
+            return self._write_down(session, claim, submission, self._clock.wall_ms())
+
+    def _write_down(self, session: Session, claim: store.Claim, submission: Submission, now_ms: int) -> str | None:
+        retry_s = full_jitter_s(claim.attempts - 1, base_s=2.0, cap_s=plan.RETRY_CAP_S)
+        state = store.settle(
+            session,
+            claim.page_id,
+            submission,
+            worker=self._worker,
+            now_ms=now_ms,
+            retry_at_ms=now_ms + round(retry_s * 1000),
+        )
+        session.flush()
+        self._plan(session, session.get_one(Incident, claim.incident_id), now_ms)
+        return state
+
+    def audit(self) -> int:
+        """Look at every incident that waits for an answer or has a page stuck: each must have a next step.
+
+        Returns how many things had to be put right; in an undisturbed service that is none.
+        """
+        now_ms = self._clock.wall_ms()
+        stuck = select(Page.incident_id).where(
+            Page.state == "sending", func.coalesce(Page.claimed_until_ms, 0) <= now_ms
+        )
+        wanted = select(Incident.incident_id).where(
+            or_(Incident.state.in_([str(s) for s in states.UNANSWERED]), Incident.incident_id.in_(stuck))
+        )
+        with self._database.read() as session:
+            candidates = [
+                incident.incident_id
+                for incident in session.scalars(select(Incident).where(Incident.incident_id.in_(wanted)))
+                if self._needs_something(session, incident, now_ms)
+            ]
+        done = 0
+        for incident_id in candidates:
+            with self._database.write() as session:
+                done += self._plan(session, session.get_one(Incident, incident_id, with_for_update=True), now_ms)
+        if done:
+            with self._lock:
+                self._counts["audit_corrections"] += done
+            self._changes.announce()
+        return done
+
+    @staticmethod
+    def _needs_something(session: Session, incident: Incident, now_ms: int) -> bool:
+        actions = plan.next_actions(
+            store.view_incident(incident), store.pages_of(session, incident.incident_id), now_ms
+        )
+        return any(not isinstance(action, plan.Send) for action in actions)
