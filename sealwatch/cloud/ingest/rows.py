@@ -1,0 +1,134 @@
+"""The rows that a message leaves, apart from alarms and incidents (`sealwatch.cloud.incidents.intake`)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from sealwatch.cloud.db.tables import (
+    AlarmTransition,
+    CommandReply,
+    Evidence,
+    Node,
+    QuarantineCount,
+    Quarantined,
+)
+from sealwatch.cloud.ingest.judge import Rejected
+from sealwatch.contract.messages import Alarm, Reply, Snapshot, Status
+
+QUARANTINE_PAYLOAD_BYTES: Final = 64 * 1024
+QUARANTINE_ROWS: Final = 1000
+"""Only the newest are kept: a node gone mad must not fill the disk. The counts go on."""
+
+
+def add_transition(session: Session, alarm: Alarm, payload: bytes, *, now_ms: int) -> None:
+    """A signed transition exactly as it came."""
+    origin = alarm.origin
+    session.add(
+        AlarmTransition(
+            node_id=origin.node_id,
+            boot_id=origin.boot_id,
+            seq=origin.seq,
+            alarm_id=alarm.alarm_id,
+            phase=str(alarm.phase),
+            captured_at_ms=origin.captured_at_ms,
+            received_at_ms=now_ms,
+            sealed=payload,
+        )
+    )
+
+
+def add_evidence(session: Session, snapshot: Snapshot, *, now_ms: int) -> None:
+    """A picture that lies in the evidence store. The same picture twice (a frozen camera) keeps its first entry."""
+    if session.get(Evidence, snapshot.evidence.sha256) is not None:
+        return
+    session.add(
+        Evidence(
+            sha256=snapshot.evidence.sha256,
+            media_type=snapshot.evidence.media_type,
+            size_bytes=snapshot.evidence.size_bytes,
+            site_id=snapshot.origin.site_id,
+            node_id=snapshot.origin.node_id,
+            alarm_id=snapshot.alarm_id,
+            captured_at_ms=snapshot.origin.captured_at_ms,
+            received_at_ms=now_ms,
+        )
+    )
+    session.flush()
+
+
+def set_status(session: Session, status: Status, *, retained: bool, now_ms: int) -> None:
+    """A node's last word. One that the broker only repeats (retained) is as old as it says, not as now."""
+    node = session.get(Node, status.node_id)
+    if node is None:
+        return  # taken out of the registry a moment ago
+    value = msgspec.to_builtins(status)
+    if retained and node.status == value:
+        return
+    node.state, node.status = status.state, value
+    node.state_at_ms = min(status.reported_at_ms, now_ms) if retained else now_ms
+
+
+def set_reply(session: Session, reply: Reply, *, now_ms: int) -> None:
+    """A node's answer to a command; the first one counts."""
+    if session.get(CommandReply, (reply.node_id, reply.command_id)) is None:
+        session.add(
+            CommandReply(
+                node_id=reply.node_id,
+                command_id=reply.command_id,
+                ok=reply.ok,
+                reason=reply.reason,
+                detail=reply.detail,
+                replied_at_ms=reply.replied_at_ms,
+                received_at_ms=now_ms,
+            )
+        )
+        session.flush()
+
+
+def quarantine(session: Session, topic: str, payload: bytes, rejected: Rejected, *, now_ms: int) -> None:
+    """Keep what could not be taken, with its reason, and count it."""
+    session.add(
+        Quarantined(
+            received_at_ms=now_ms,
+            topic=_printable(topic),
+            reason=rejected.reason,
+            detail=_printable(rejected.detail)[:500],
+            size_bytes=len(payload),
+            payload=payload[:QUARANTINE_PAYLOAD_BYTES],
+        )
+    )
+    session.flush()
+    newest = select(func.max(Quarantined.id)).scalar_subquery()
+    session.execute(
+        delete(Quarantined)
+        .where(Quarantined.id <= newest - QUARANTINE_ROWS)
+        .execution_options(synchronize_session=False)
+    )
+    _count(session, rejected.reason, now_ms=now_ms)
+
+
+def _count(session: Session, reason: str, *, now_ms: int) -> None:
+    add_one = (
+        update(QuarantineCount)
+        .where(QuarantineCount.reason == reason)
+        .values(count=QuarantineCount.count + 1, last_at_ms=now_ms)
+        .returning(QuarantineCount.reason)
+        .execution_options(synchronize_session=False)
+    )
+    if session.scalar(add_one) is not None:
+        return
+    try:
+        with session.begin_nested():
+            session.add(QuarantineCount(reason=reason, count=1, last_at_ms=now_ms))
+    except IntegrityError:  # another worker met this reason for the first time at the same moment
+        session.execute(add_one)
+
+
+def _printable(text: str) -> str:
+    """Text that every database takes: without NUL and lone surrogates."""
+    return text.replace("\x00", "�").encode("utf-8", "replace").decode()

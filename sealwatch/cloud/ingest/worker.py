@@ -1,0 +1,79 @@
+"""Ingestion as a whole: the lanes, their recorder and their counters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from sealwatch.base.clock import Clock
+from sealwatch.base.mqtt import MqttSettings
+from sealwatch.cloud.db.engine import Database
+from sealwatch.cloud.ingest.counters import IngestCounters
+from sealwatch.cloud.ingest.lane import LANES, Lane
+from sealwatch.cloud.ingest.record import Recorder
+from sealwatch.cloud.paging.ladder import Ladder
+from sealwatch.cloud.ports import EvidenceStore, TelemetryStore
+from sealwatch.cloud.registry.cache import RegistryCache
+
+
+class Ingest:
+    """Takes what the nodes send. `committed` is called after each commit, from the lanes' threads."""
+
+    def __init__(
+        self,
+        *,
+        mqtt: MqttSettings,
+        group: str,
+        worker: str,
+        database: Database,
+        telemetry: TelemetryStore,
+        evidence: EvidenceStore,
+        ladder: Ladder,
+        clock: Clock,
+        committed: Callable[[], None],
+        counters: IngestCounters | None = None,
+    ) -> None:
+        """`worker` names this service to the broker: the same name at every start, so that its sessions persist."""
+        self.counters = counters or IngestCounters()
+        self.recorder = Recorder(
+            database,
+            registry=RegistryCache(database, clock).current,
+            ladder=ladder,
+            telemetry=telemetry,
+            evidence=evidence,
+            counters=self.counters,
+            clock=clock,
+        )
+        self.lanes = tuple(
+            Lane(
+                spec,
+                mqtt,
+                client_id=f"sealwatch-{worker}-{spec.name}",
+                group=group,
+                recorder=self.recorder,
+                counters=self.counters,
+                clock=clock,
+                committed=committed,
+            )
+            for spec in LANES
+        )
+
+    @property
+    def connected(self) -> bool:
+        """Whether every lane has its broker session."""
+        return all(lane.connected for lane in self.lanes)
+
+    def wait_connected(self, timeout_s: float) -> bool:
+        """Wait until every lane has its session, at most `timeout_s` in all; whether they have."""
+        until_s = time.monotonic() + timeout_s
+        return all(lane.wait_connected(max(0.0, until_s - time.monotonic())) for lane in self.lanes)
+
+    def start(self) -> None:
+        """Begin to connect and to take messages. Returns at once; a broker that is down is tried for ever."""
+        for lane in self.lanes:
+            lane.start()
+
+    def stop(self) -> None:
+        """Finish what is under way and leave; un-acked messages come again at the next start."""
+        for lane in self.lanes:
+            lane.stop()
