@@ -18,11 +18,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "base": {"contract"},
     "models": {"base"},
     "firmware_config": set(),
-    "evidence": {"contract", "base"},
-    "edge": {"contract", "base", "evidence", "models", "firmware_config"},
-    "cloud": {"contract", "base", "evidence"},
+    "edge": {"contract", "base", "models", "firmware_config"},
+    "cloud": {"contract", "base"},
     "simulator": {"contract", "base", "firmware_config"},
-    "demo": {"contract", "base", "evidence", "edge", "cloud", "models", "simulator"},
+    "demo": {"contract", "base", "edge", "cloud", "models", "simulator"},
 }
 EDGE_ONLY = {"av", "cv2", "onnxruntime", "dlt645", "dlt698", "pymodbus", "serial", "gpiozero"}
 CLOUD_ONLY = {"fastapi", "uvicorn", "sqlalchemy", "alembic", "httpx", "jinja2", "prometheus_client", "structlog"}
