@@ -18,10 +18,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "base": {"contract"},
     "models": {"base"},
     "firmware_config": set(),
-    "edge": {"contract", "base", "models", "firmware_config"},
-    "cloud": {"contract", "base"},
+    "evidence": {"contract", "base"},
+    "edge": {"contract", "base", "evidence", "models", "firmware_config"},
+    "cloud": {"contract", "base", "evidence"},
     "simulator": {"contract", "base", "firmware_config"},
-    "demo": {"contract", "base", "edge", "cloud", "models", "simulator"},
+    "demo": {"contract", "base", "evidence", "edge", "cloud", "models", "simulator"},
 }
 EDGE_ONLY = {"av", "cv2", "onnxruntime", "dlt645", "dlt698", "pymodbus", "serial", "gpiozero"}
 CLOUD_ONLY = {"fastapi", "uvicorn", "sqlalchemy", "alembic", "httpx", "jinja2", "prometheus_client", "structlog"}
