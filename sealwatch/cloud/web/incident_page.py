@@ -1,0 +1,125 @@
+"""What the incident page and the answer page have in common: the picture, the curve, the people, in one dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from sealwatch.base.text import Language
+from sealwatch.cloud.evidence.preview import size_px
+from sealwatch.cloud.ports import EvidenceStore, TelemetryStore
+from sealwatch.cloud.web import story
+from sealwatch.cloud.web.curve import Curve, Window, draw
+from sealwatch.cloud.web.views import AlarmView, IncidentView
+
+METRIC: Final = "active_power_w"
+SPAN_MS: Final = 2 * 3600 * 1000
+AFTERMATH_MS: Final = 15 * 60 * 1000
+"""A closed incident's curve ends this long after the closing, so that it shows what came of it."""
+_MOST_METERS: Final = 3
+_MOST_PICTURES: Final = 6
+_MOST_POINTS: Final = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A snapshot as the page shows it, or why it does not."""
+
+    state: Literal["shown", "none", "awaited", "altered", "unreadable"]
+    url: str = ""
+    source_id: str = ""
+    at_ms: int = 0
+    width_px: int = 0
+    height_px: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """The power of the site's meters over one span."""
+
+    from_ms: int
+    to_ms: int
+    curves: list[Curve]
+    opened_percent: float | None
+    shaded: bool
+
+
+def shared(
+    incident: IncidentView,
+    *,
+    language: Language,
+    now_ms: int,
+    telemetry: TelemetryStore,
+    evidence: EvidenceStore,
+    pictures_url: str,
+) -> dict[str, Any]:
+    """The template values of an incident."""
+    shown = pictures(incident.alarms, evidence, pictures_url)
+    return {
+        "incident": incident,
+        "picture": shown[0],
+        "more_pictures": [picture for picture in shown[1:] if picture.state == "shown"],
+        "chart": chart(incident, telemetry, now_ms=now_ms),
+        "paging": story.paging(language, incident),
+        "history": story.history(language, incident),
+        "closure": story.closure(language, incident.card.closure),
+    }
+
+
+def pictures(alarms: Sequence[AlarmView], evidence: EvidenceStore, url: str) -> list[Picture]:
+    """The pictures of the alarms, never an empty list: what can be shown first, within that the newest first."""
+    found: dict[str, Picture] = {}
+    for alarm in sorted(alarms, key=lambda a: a.started_at_ms, reverse=True):
+        if alarm.snapshot_sha256 is not None and len(found) < _MOST_PICTURES:
+            found.setdefault(alarm.snapshot_sha256, _picture(alarm, alarm.snapshot_sha256, evidence, url))
+    shown_first = sorted(found.values(), key=lambda picture: picture.state != "shown")
+    return shown_first or [Picture(state="none")]
+
+
+def _picture(alarm: AlarmView, sha256: str, evidence: EvidenceStore, url: str) -> Picture:
+    try:
+        data = evidence.get(sha256)
+    except ValueError:
+        return Picture(state="altered")
+    if data is None:
+        return Picture(state="awaited")
+    try:
+        width_px, height_px = size_px(data)
+    except ValueError:
+        return Picture(state="unreadable")
+    return Picture(
+        state="shown",
+        url=f"{url}/{sha256}",
+        source_id=alarm.source_id,
+        at_ms=alarm.started_at_ms,
+        width_px=width_px,
+        height_px=height_px,
+    )
+
+
+def chart(incident: IncidentView, telemetry: TelemetryStore, *, now_ms: int) -> Chart:
+    """The last two hours; for a closed incident the two hours that end shortly after its closing."""
+    card = incident.card
+    to_ms = now_ms if card.closed_at_ms is None else min(now_ms, card.closed_at_ms + AFTERMATH_MS)
+    from_ms = to_ms - SPAN_MS
+    windows = [
+        Window(from_ms=alarm.started_at_ms, to_ms=to_ms if alarm.ended_at_ms is None else alarm.ended_at_ms)
+        for alarm in incident.alarms
+    ]
+    found = telemetry.read(
+        site_id=card.site.site_id, metric=METRIC, from_ms=from_ms, to_ms=to_ms, max_points=_MOST_POINTS
+    )
+    drawn = [
+        draw(series, source_id=source_id, from_ms=from_ms, to_ms=to_ms, windows=windows)
+        for source_id, series in sorted(found.items())
+    ]
+    curves = [curve for curve in drawn if curve is not None][:_MOST_METERS]
+    opened = (card.opened_at_ms - from_ms) / SPAN_MS * 100
+    return Chart(
+        from_ms=from_ms,
+        to_ms=to_ms,
+        curves=curves,
+        opened_percent=round(opened, 2) if 0 <= opened <= 100 else None,
+        shaded=any(curve.shades for curve in curves),
+    )

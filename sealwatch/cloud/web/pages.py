@@ -1,0 +1,182 @@
+"""The duty desk's pages. Reading needs no script; every change is a form that only our own pages can send."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Form, Query, Request
+from sqlalchemy.orm import Session
+from starlette.responses import RedirectResponse, Response
+
+from sealwatch.cloud.evidence.preview import Previews
+from sealwatch.cloud.incidents import service
+from sealwatch.cloud.web import incident_page, story, views
+from sealwatch.cloud.web import language as language_
+from sealwatch.cloud.web.forms import FIELD, Forms
+from sealwatch.cloud.web.problems import Problem
+from sealwatch.cloud.web.render import Renderer
+from sealwatch.cloud.web.services import WebServices
+from sealwatch.contract.codes import Closure
+
+RECENT: Final = 8
+DESK: Final = "desk"
+_CURSOR: Final = re.compile(r"(\d{1,16})-([0-9A-Za-z_.-]{1,64})")
+_IMAGES: Final = ("image/jpeg", "image/png", "image/webp")
+_MAGIC: Final = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"RIFF", "image/webp"))
+
+FormToken = Annotated[str, Form(alias=FIELD, max_length=200)]
+
+
+def build(services: WebServices, render: Renderer, forms: Forms, previews: Previews) -> APIRouter:
+    """The routes of the duty desk."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    def overview(request: Request, before: Annotated[str, Query(max_length=100)] = "") -> Response:
+        stamp, now_ms = render.stamp(), services.clock.wall_ms()
+        language = language_.of_request(request)
+        with services.database.read() as session:
+            recent = views.closed_incidents(session, limit=RECENT + 1, before=cursor(before))
+            values = {
+                "open": views.open_incidents(session),
+                "silent": views.silent_nodes(session, now_ms=now_ms),
+                "node_count": views.node_count(session),
+            }
+        older = recent[RECENT - 1] if len(recent) > RECENT else None
+        values |= {
+            "recent": recent[:RECENT],
+            "older_url": f"/?before={cursor_of(older)}" if older else "",
+            "paged": bool(before),
+            "closure_of": lambda value: story.closure(language, value),
+            "stamp": stamp,
+        }
+        return render.page(request, "list.html", values, events_url="/events")
+
+    @router.get("/incidents/{incident_id}")
+    def incident(request: Request, incident_id: str) -> Response:
+        stamp = render.stamp()
+        language = language_.of_request(request)
+        with services.database.read() as session:
+            found = the_incident(session, incident_id)
+        values = incident_page.shared(
+            found,
+            language=language,
+            now_ms=services.clock.wall_ms(),
+            telemetry=services.telemetry,
+            evidence=services.evidence,
+            pictures_url=f"/incidents/{incident_id}/pictures",
+        )
+        values |= {"closures": [(int(c), story.closure(language, c)) for c in Closure], "stamp": stamp}
+        return render.page(request, "incident.html", values, events_url="/events")
+
+    @router.get("/incidents/{incident_id}/pictures/{sha256}")
+    def picture(incident_id: str, sha256: str) -> Response:
+        with services.database.read() as session:
+            found = the_incident(session, incident_id)
+        return picture_response(services, found, sha256)
+
+    @router.get("/incidents/{incident_id}/pictures/{sha256}/preview")
+    def preview(incident_id: str, sha256: str) -> Response:
+        with services.database.read() as session:
+            found = the_incident(session, incident_id)
+        return picture_response(services, found, sha256, previews=previews)
+
+    _build_changes(router, services, forms)
+    return router
+
+
+def _build_changes(router: APIRouter, services: WebServices, forms: Forms) -> None:
+    """The forms: each checks that our own page sent it, changes once, and leads back to the incident."""
+
+    def back(incident_id: str, name: str) -> Response:
+        if name == "unknown_incident":
+            raise Problem(404, "unknown_incident")
+        services.changes.announce()
+        return RedirectResponse(f"/incidents/{incident_id}", 303)
+
+    @router.post("/incidents/{incident_id}/acknowledge")
+    def acknowledge(request: Request, incident_id: str, form_token: FormToken = "") -> Response:
+        forms.check(request, form_token)
+        with services.database.write() as session:
+            outcome = service.acknowledge(
+                session, incident_id=incident_id, actor=DESK, reason="desk", now_ms=services.clock.wall_ms()
+            )
+        return back(incident_id, outcome.name)
+
+    @router.post("/incidents/{incident_id}/next")
+    def page_next(request: Request, incident_id: str, form_token: FormToken = "") -> Response:
+        forms.check(request, form_token)
+        with services.database.write() as session:
+            outcome = service.pass_on(
+                session, incident_id=incident_id, actor=DESK, reason="desk", now_ms=services.clock.wall_ms()
+            )
+        return back(incident_id, outcome.name)
+
+    @router.post("/incidents/{incident_id}/close")
+    def close(
+        request: Request,
+        incident_id: str,
+        closure: Annotated[Closure, Form()],
+        note: Annotated[str, Form(max_length=500)] = "",
+        form_token: FormToken = "",
+    ) -> Response:
+        forms.check(request, form_token)
+        with services.database.write() as session:
+            outcome = service.close(
+                session,
+                incident_id=incident_id,
+                actor=DESK,
+                closure=closure,
+                note=note.strip(),
+                now_ms=services.clock.wall_ms(),
+            )
+        return back(incident_id, outcome.name)
+
+    @router.post("/incidents/{incident_id}/reopen")
+    def reopen(request: Request, incident_id: str, form_token: FormToken = "") -> Response:
+        forms.check(request, form_token)
+        with services.database.write() as session:
+            outcome = service.reopen(session, incident_id=incident_id, actor=DESK, now_ms=services.clock.wall_ms())
+        return back(incident_id, outcome.name)
+
+
+def the_incident(session: Session, incident_id: str) -> views.IncidentView:
+    """The incident. Raises Problem (404)."""
+    found = views.incident(session, incident_id)
+    if found is None:
+        raise Problem(404, "unknown_incident")
+    return found
+
+
+def picture_response(
+    services: WebServices, incident: views.IncidentView, sha256: str, *, previews: Previews | None = None
+) -> Response:
+    """A picture of this incident, or its preview. Raises Problem (404 unknown_picture, 409 altered_picture)."""
+    if sha256 not in incident.snapshot_hashes():
+        raise Problem(404, "unknown_picture")
+    try:
+        data = services.evidence.get(sha256)
+    except ValueError:
+        raise Problem(409, "altered_picture") from None
+    media_type = next((kind for magic, kind in _MAGIC if data is not None and data.startswith(magic)), None)
+    if data is None or media_type is None:
+        raise Problem(404, "unknown_picture")
+    if previews is not None:
+        try:
+            data, media_type = previews.of(sha256, data), "image/jpeg"
+        except ValueError:
+            raise Problem(404, "unknown_picture") from None
+    # The address names the content, so a browser may keep it; "private", because it is evidence.
+    return Response(data, media_type=media_type, headers={"Cache-Control": "private, max-age=86400, immutable"})
+
+
+def cursor(value: str) -> tuple[int, str] | None:
+    """(closed_at_ms, incident_id) from a page address, or None for the first page or nonsense."""
+    match = _CURSOR.fullmatch(value)
+    return (int(match[1]), match[2]) if match else None
+
+
+def cursor_of(card: views.IncidentCard) -> str:
+    """Inverse of `cursor`, for the last one shown."""
+    return f"{card.closed_at_ms}-{card.incident_id}"

@@ -1,0 +1,71 @@
+"""What the pages stand on, handed in once: nothing here opens a database or reads a file by itself."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from sealwatch.base import settings as settings_
+from sealwatch.base.clock import Clock, SystemClock
+from sealwatch.base.settings import SettingsError
+from sealwatch.cloud.auth.links import LinkSigner
+from sealwatch.cloud.config import CloudSettings
+from sealwatch.cloud.db.engine import Database
+from sealwatch.cloud.ports import ChangeBus, EvidenceStore, TelemetryStore
+
+SHORTEST_ACCESS_TOKEN = 16
+
+
+def _no_counters() -> Mapping[str, int]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebServices:
+    """The service as the pages see it.
+
+    `secret` is the service's own (`sealwatch.cloud.auth.secret`); `counters` gives the running totals of the other
+    rooms by name, as shown at /api/v1/counters and /metrics.
+    """
+
+    database: Database
+    telemetry: TelemetryStore
+    evidence: EvidenceStore
+    links: LinkSigner
+    settings: CloudSettings
+    secret: bytes = field(repr=False)
+    changes: ChangeBus
+    counters: Callable[[], Mapping[str, int]] = _no_counters
+    clock: Clock = field(default_factory=SystemClock)
+
+
+def access_token(services: WebServices) -> str:
+    """The duty desk's token, or "" where none is wanted.
+
+    Raises SettingsError where it can't be read or is too short, or where the pages would be open to a whole network.
+    """
+    web = services.settings.web
+    if not web.access_token:
+        if not is_loopback(web.host):
+            raise SettingsError(
+                f"web.host is {web.host}, so others can reach the pages: give web.access_token a reference to a "
+                "token (file:/path or env:NAME), or listen on 127.0.0.1"
+            )
+        return ""
+    token = settings_.secret(web.access_token)
+    if len(token) < SHORTEST_ACCESS_TOKEN:
+        raise SettingsError(
+            f"web.access_token: the token has {len(token)} characters; at least {SHORTEST_ACCESS_TOKEN} are wanted"
+        )
+    return token
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a listening address can be reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,342 @@
+"""What the pages show, read from the database in one go: plain values, no session, no sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session
+
+from sealwatch.base.text import Language
+from sealwatch.cloud.db.tables import (
+    AlarmRecord,
+    Incident,
+    IncidentEvent,
+    Node,
+    Page,
+    Person,
+    QuarantineCount,
+    Quarantined,
+    Site,
+)
+from sealwatch.cloud.incidents.states import State
+from sealwatch.contract.codes import Level
+
+SILENT_AFTER_MS: Final = 15 * 60_000
+"""A node says how it is every five minutes; three missed words in a row are silence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteView:
+    """A site in both languages."""
+
+    site_id: str
+    name_zh: str
+    name_en: str
+    township_zh: str
+    township_en: str
+    declared_status: str
+
+    def name(self, language: Language) -> str:
+        return self.name_en if language is Language.EN else self.name_zh
+
+    def township(self, language: Language) -> str:
+        return self.township_en if language is Language.EN else self.township_zh
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentCard:
+    """An incident as a line of a list."""
+
+    incident_id: str
+    site: SiteView
+    level: str
+    state: str
+    verdict: str
+    reason: str
+    opened_at_ms: int
+    updated_at_ms: int
+    acknowledged_at_ms: int | None
+    acknowledged_by: str | None  # actor
+    acknowledged_name: str | None  # the person's name; None for the desk
+    closed_at_ms: int | None
+    closure: int | None
+
+    @property
+    def closed(self) -> bool:
+        return self.state == State.CLOSED
+
+    @property
+    def unanswered(self) -> bool:
+        return not self.closed and self.acknowledged_at_ms is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmView:
+    """An alarm of an incident as it stands now."""
+
+    node_id: str
+    alarm_id: str
+    kind: str
+    level: str
+    source_id: str
+    zone: str
+    phase: str
+    score: float
+    reason: str
+    numbers: dict[str, float]
+    sentence_zh: str
+    sentence_en: str
+    started_at_ms: int
+    ended_at_ms: int | None
+    snapshot_sha256: str | None
+
+    def sentence(self, language: Language) -> str:
+        return self.sentence_en if language is Language.EN else self.sentence_zh
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageView:
+    """One attempt to reach a person."""
+
+    page_id: str
+    person_id: str
+    name: str
+    role: str
+    channel: str
+    state: str
+    due_at_ms: int
+    submitted_at_ms: int | None
+    answered_at_ms: int | None
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventView:
+    """One line of the history."""
+
+    at_ms: int
+    kind: str
+    actor: str
+    actor_name: str | None
+    reason: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentView:
+    """Everything about one incident. `pages` are those of the latest walk up the ladder, which is number `cycle`."""
+
+    card: IncidentCard
+    alarms: list[AlarmView]
+    pages: list[PageView]
+    cycle: int
+    events: list[EventView]
+    people: dict[str, str]
+
+    def snapshot_hashes(self) -> set[str]:
+        return {alarm.snapshot_sha256 for alarm in self.alarms if alarm.snapshot_sha256}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilentNode:
+    """A node that says nothing: reason is never_seen, offline or overdue."""
+
+    node_id: str
+    site: SiteView
+    reason: str
+    since_ms: int | None
+
+
+def open_incidents(session: Session) -> list[IncidentCard]:
+    """Everything that is not closed: the most urgent level first, within it the newest first."""
+    urgency = case({level.value: level.urgency for level in Level}, value=Incident.level, else_=len(Level))
+    query = select(Incident).where(Incident.state != State.CLOSED).order_by(urgency, Incident.opened_at_ms.desc())
+    return _cards(session, session.scalars(query).all())
+
+
+def closed_incidents(session: Session, *, limit: int, before: tuple[int, str] | None = None) -> list[IncidentCard]:
+    """The latest closed ones; `before` is (closed_at_ms, incident_id) of the last one already seen."""
+    query = select(Incident).where(Incident.state == State.CLOSED)
+    if before is not None:
+        at_ms, incident_id = before
+        query = query.where(
+            (Incident.closed_at_ms < at_ms) | ((Incident.closed_at_ms == at_ms) & (Incident.incident_id < incident_id))
+        )
+    query = query.order_by(Incident.closed_at_ms.desc(), Incident.incident_id.desc()).limit(limit)
+    return _cards(session, session.scalars(query).all())
+
+
+def incident(session: Session, incident_id: str) -> IncidentView | None:
+    """One incident with its alarms, pages and history, or None."""
+    row = session.get(Incident, incident_id)
+    if row is None:
+        return None
+    people = _people(session)
+    alarms = session.scalars(
+        select(AlarmRecord).where(AlarmRecord.incident_id == incident_id).order_by(AlarmRecord.started_at_ms)
+    ).all()
+    pages = session.scalars(select(Page).where(Page.incident_id == incident_id).order_by(Page.cycle, Page.step)).all()
+    events = session.scalars(
+        select(IncidentEvent).where(IncidentEvent.incident_id == incident_id).order_by(IncidentEvent.id)
+    ).all()
+    cycle = pages[-1].cycle if pages else 0
+    in_ladder = {step.get("person_id", ""): step for step in row.ladder.get("steps", [])}
+    return IncidentView(
+        card=_cards(session, [row])[0],
+        alarms=[_alarm(alarm) for alarm in alarms],
+        pages=[_page(page, people, in_ladder.get(page.person_id, {})) for page in pages if page.cycle == cycle],
+        cycle=cycle,
+        events=[_event(event, people) for event in events],
+        people={person_id: person.name for person_id, person in people.items()},
+    )
+
+
+def silent_nodes(session: Session, *, now_ms: int) -> list[SilentNode]:
+    """Nodes that are offline, overdue or were never heard of; the longest silence first."""
+    found = []
+    for node, site in session.execute(select(Node, Site).join(Site, Site.site_id == Node.site_id)):
+        reason = _silence(node, now_ms)
+        if reason is not None:
+            found.append(SilentNode(node_id=node.node_id, site=_site(site), reason=reason, since_ms=node.state_at_ms))
+    return sorted(found, key=lambda silent: (silent.since_ms or 0, silent.node_id))
+
+
+def node_count(session: Session) -> int:
+    """How many nodes are registered."""
+    return session.scalar(select(func.count()).select_from(Node)) or 0
+
+
+def person_exists(session: Session, person_id: str) -> bool:
+    """Whether this person is in the registry."""
+    return session.get(Person, person_id) is not None
+
+
+def open_counts(session: Session) -> dict[tuple[str, str], int]:
+    """Open incidents by (level, state)."""
+    query = (
+        select(Incident.level, Incident.state, func.count())
+        .where(Incident.state != State.CLOSED)
+        .group_by(Incident.level, Incident.state)
+    )
+    return {(level, state): count for level, state, count in session.execute(query)}
+
+
+def quarantine_counts(session: Session) -> list[QuarantineCount]:
+    """Refused messages ever, by reason."""
+    return list(session.scalars(select(QuarantineCount).order_by(QuarantineCount.reason)))
+
+
+def quarantine_latest(session: Session, *, limit: int) -> list[Quarantined]:
+    """The newest refused messages."""
+    return list(session.scalars(select(Quarantined).order_by(Quarantined.id.desc()).limit(limit)))
+
+
+def _silence(node: Node, now_ms: int) -> str | None:
+    if node.state_at_ms is None:
+        return "never_seen"
+    if node.state != "online":
+        return "offline"
+    return "overdue" if now_ms - node.state_at_ms > SILENT_AFTER_MS else None
+
+
+def _people(session: Session) -> dict[str, Person]:
+    return {person.person_id: person for person in session.scalars(select(Person))}
+
+
+def _cards(session: Session, rows: Sequence[Incident]) -> list[IncidentCard]:
+    sites = {
+        site.site_id: _site(site)
+        for site in session.scalars(select(Site).where(Site.site_id.in_({row.site_id for row in rows})))
+    }
+    wanted = {actor_person(row.acknowledged_by) for row in rows} - {None}
+    found = session.scalars(select(Person).where(Person.person_id.in_(wanted)))
+    names = {person.person_id: person.name for person in found}
+    return [
+        IncidentCard(
+            incident_id=row.incident_id,
+            site=sites[row.site_id],
+            level=row.level,
+            state=row.state,
+            verdict=row.verdict,
+            reason=row.reason,
+            opened_at_ms=row.opened_at_ms,
+            updated_at_ms=row.updated_at_ms,
+            acknowledged_at_ms=row.acknowledged_at_ms,
+            acknowledged_by=row.acknowledged_by,
+            acknowledged_name=_named(names, row.acknowledged_by),
+            closed_at_ms=row.closed_at_ms,
+            closure=row.closure,
+        )
+        for row in rows
+    ]
+
+
+def actor_person(actor: str | None) -> str | None:
+    """The person_id in an actor, or None for the desk and the system."""
+    return actor.removeprefix("person:") if actor is not None and actor.startswith("person:") else None
+
+
+def _named(names: dict[str, str], actor: str | None) -> str | None:
+    person_id = actor_person(actor)
+    return None if person_id is None else names.get(person_id, person_id)
+
+
+def _site(site: Site) -> SiteView:
+    return SiteView(
+        site_id=site.site_id,
+        name_zh=site.name_zh,
+        name_en=site.name_en,
+        township_zh=site.township_zh,
+        township_en=site.township_en,
+        declared_status=site.declared_status,
+    )
+
+
+def _alarm(alarm: AlarmRecord) -> AlarmView:
+    return AlarmView(
+        node_id=alarm.node_id,
+        alarm_id=alarm.alarm_id,
+        kind=alarm.kind,
+        level=alarm.level,
+        source_id=alarm.source_id,
+        zone=alarm.zone,
+        phase=alarm.phase,
+        score=alarm.score,
+        reason=alarm.reason,
+        numbers=dict(alarm.numbers),
+        sentence_zh=alarm.sentence_zh,
+        sentence_en=alarm.sentence_en,
+        started_at_ms=alarm.started_at_ms,
+        ended_at_ms=alarm.ended_at_ms,
+        snapshot_sha256=alarm.snapshot_sha256,
+    )
+
+
+def _page(page: Page, people: dict[str, Person], step: dict[str, Any]) -> PageView:
+    person = people.get(page.person_id)
+    return PageView(
+        page_id=page.page_id,
+        person_id=page.person_id,
+        name=person.name if person else str(step.get("name") or page.person_id),
+        role=person.role if person else str(step.get("role") or ""),
+        channel=page.channel,
+        state=page.state,
+        due_at_ms=page.due_at_ms,
+        submitted_at_ms=page.submitted_at_ms,
+        answered_at_ms=page.answered_at_ms,
+        outcome=page.outcome,
+    )
+
+
+def _event(event: IncidentEvent, people: dict[str, Person]) -> EventView:
+    return EventView(
+        at_ms=event.at_ms,
+        kind=event.kind,
+        actor=event.actor,
+        actor_name=_named({i: p.name for i, p in people.items()}, event.actor),
+        reason=event.reason,
+        detail=dict(event.detail),
+    )
