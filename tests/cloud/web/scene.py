@@ -287,6 +287,7 @@ def alarm(alarm_id: str, kind: str, level: str, at_ms: int, **more: Any) -> Alar
     values: dict[str, Any] = {
         "node_id": "jingjiagou-1", "site_id": "jingjiagou", "incident_id": RED, "phase": "update", "score": 0.91,
         "captured_at_ms": at_ms, "ended_at_ms": None, "numbers": {},
+        "boot_id": "b" * 32, "seq": 1,
     }  # fmt: skip
     return AlarmRecord(alarm_id=alarm_id, kind=kind, level=level, started_at_ms=at_ms, **(values | more))
 
