@@ -56,6 +56,8 @@ def replay(camera: CameraSettings, detector: ObjectDetector) -> Any:
         for decision in analyser.look(frame).decisions:
             if decision.phase is Phase.START:
                 totals[decision.kind.value] += 1
+            if decision.direction:
+                totals[decision.direction] += 1
             yield _transition(decision)
     yield {
         "summary": True,
@@ -97,6 +99,9 @@ def _transition(decision: Decision) -> dict[str, Any]:
     }
     if decision.code:
         line["code"] = decision.code
+    if decision.direction:
+        line |= {"direction": decision.direction, "in_total": int(decision.numbers["in_total"])}
+        line["out_total"] = int(decision.numbers["out_total"])
     return {**line, "started_s": round(decision.started_at_ms / 1000.0, 3), "numbers": dict(decision.numbers)}
 
 

@@ -26,6 +26,19 @@ class ZoneSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ]
 
 
+class LineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A line to count people across, such as a doorstep."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64, description="What people call the passage.")]
+    points: Annotated[
+        list[tuple[Ratio, Ratio]],
+        Meta(
+            min_length=2, max_length=2, description="Both ends [x, y], where feet cross it; 0 to 1 from the top left."
+        ),
+    ]
+    inside: Annotated[tuple[Ratio, Ratio], Meta(description="Any point [x, y] on the inner side: towards it is in.")]
+
+
 class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One camera."""
 
@@ -38,6 +51,7 @@ class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     repeat: Annotated[bool, Meta(description="Play a file again and again, in real time.")] = False
     analysis_fps: Annotated[float, Meta(ge=0.5, le=30, description="Pictures looked at in a second, at most.")] = 5.0
     zones: Annotated[list[ZoneSettings], Meta(max_length=32, description="Empty: the whole picture.")] = []
+    lines: Annotated[list[LineSettings], Meta(max_length=16, description="Where people in and out are counted.")] = []
     person_on_delay_s: Annotated[float, Meta(ge=0, le=60, description="A person must be seen this long.")] = 1.0
     person_off_delay_s: Annotated[float, Meta(ge=1, le=600, description="Nobody for this long ends the alarm.")] = 10.0
 

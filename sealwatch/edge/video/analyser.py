@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from sealwatch.contract.codes import AlarmKind, Level, Phase
+from sealwatch.contract.codes import AlarmKind, Level, Phase, VideoFault
 from sealwatch.edge.config import CameraSettings
 from sealwatch.edge.ports import Frame
-from sealwatch.edge.video import attention, presence, tracks
+from sealwatch.edge.video import attention, lines, presence, tracks
 from sealwatch.edge.video.attention import AttentionSettings, AttentionState
+from sealwatch.edge.video.faults import FaultChange, FaultWatch
 from sealwatch.edge.video.finds import Find, search
 from sealwatch.edge.video.gate import GateResult, MotionGate
 from sealwatch.edge.video.geometry import Box
+from sealwatch.edge.video.lines import Crossing, Line, LineState
 from sealwatch.edge.video.ports import ObjectDetector, StageTimes
 from sealwatch.edge.video.presence import Presence, PresenceRule, PresenceState, Transition
 from sealwatch.edge.video.tracks import Track, TrackState
 from sealwatch.edge.video.zones import Zone, zones_of
 
 _LEVELS = {AlarmKind.PERSON: Level.ORANGE, AlarmKind.VEHICLE: Level.YELLOW, AlarmKind.ANIMAL: Level.BLUE}
+_DELIBERATE = {VideoFault.COVERED, VideoFault.MOVED, VideoFault.FROZEN}  # what somebody does to a camera
 
 
 def random_id() -> str:
@@ -42,7 +45,9 @@ class Decision:
     captured_at_ms: int
     pts_s: float
     numbers: Mapping[str, float] = field(default_factory=dict)
-    code: str = ""
+    code: str = ""  # of a camera fault
+    direction: str = ""  # of a count: ``in`` or ``out``
+    momentary: bool = False  # over as soon as it happened: the end follows at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,14 @@ class _Watch:
     alarm_id: str = ""
 
 
+@dataclass(slots=True)
+class _Counter:
+    """One line with its running totals."""
+
+    line: Line
+    state: LineState = field(default_factory=LineState)
+
+
 class Analyser:
     """Holds the states of the pure parts and calls them in order. `look` takes pictures in the order of their time."""
 
@@ -80,13 +93,18 @@ class Analyser:
         self._detector, self._new_id = detector, new_id
         self._times = times if times is not None else StageTimes()
         self._gate = gate or MotionGate()
+        self._faults = FaultWatch()
+        self._fault_alarm_ids: dict[VideoFault, str] = {}
         self._attention, self._rules = AttentionState(), AttentionSettings()
         self._tracks = TrackState()
         self.zones = zones_of(camera.zones)
+        self._counters = [_Counter(line) for line in lines.lines_of(camera.lines)]
         self._watches = [_Watch(zone, rule) for zone in self.zones for rule in _rules_of(camera)]
 
     def look(self, frame: Frame) -> Look:
         """Judge one picture."""
+        with self._times.stage("faults"):
+            changes = self._faults.look(frame.grey, now_s=frame.monotonic_s, now_ms=frame.captured_at_ms)
         with self._times.stage("gate"):
             gate = self._gate.look(frame.grey, frame.monotonic_s)
         height_px, width_px = frame.grey.shape[:2]
@@ -105,11 +123,13 @@ class Analyser:
                 self._tracks,
                 finds,
                 [interest.crop for interest in crops],
-                gate,
+                gate if self._faults.verdict.steady else replace(gate, moving=False),  # a turned camera moves nobody
                 now_s=frame.monotonic_s,
                 now_ms=frame.captured_at_ms,
             )
-            decisions = [d for watch in self._watches for d in self._judge(watch, frame, looked=bool(crops))]
+            decisions = [self._fault_decision(change, frame) for change in changes]
+            decisions += [d for watch in self._watches for d in self._judge(watch, frame, looked=bool(crops))]
+            decisions += [d for counter in self._counters for d in self._count(counter, frame)]
         return Look(gate=gate, crops=crops, tracks=self._tracks.tracks, decisions=tuple(decisions))
 
     def _search(self, frame: Frame, crops: Sequence[attention.Interest]) -> list[Find]:
@@ -120,7 +140,27 @@ class Analyser:
         with self._times.stage("detect"):
             return search(self._detector, image, [interest.crop for interest in crops])
 
+    def _fault_decision(self, change: FaultChange, frame: Frame) -> Decision:
+        if change.phase is Phase.START:
+            self._fault_alarm_ids[change.fault] = self._new_id()
+        return Decision(
+            alarm_id=self._fault_alarm_ids[change.fault],
+            kind=AlarmKind.CAMERA_FAULT,
+            phase=change.phase,
+            level=Level.ORANGE if change.fault in _DELIBERATE else Level.YELLOW,
+            zone="",
+            score=1.0,
+            reason=change.reason,
+            started_at_ms=change.since_ms,
+            captured_at_ms=frame.captured_at_ms,
+            pts_s=frame.pts_s,
+            numbers=change.numbers,
+            code=change.fault.value,
+        )
+
     def _settled(self) -> bool:
+        if self._counters:
+            return False  # who crosses a line must be seen on both sides of it
         persons = [watch for watch in self._watches if watch.rule.kind is AlarmKind.PERSON]
         return all(watch.state.phase == "active" for watch in persons)
 
@@ -141,6 +181,33 @@ class Analyser:
             watch.state, watch.rule, inside, looked=looked, now_s=now_s, now_ms=frame.captured_at_ms
         )
         return [self._decision(watch, transition, frame) for transition in transitions]
+
+    def _count(self, counter: _Counter, frame: Frame) -> list[Decision]:
+        steps = [
+            lines.Step(track.track_id, track.box.foot, track.box.height)
+            for track in self._tracks.tracks
+            if track.kind is AlarmKind.PERSON and track.alive and track.seen_s == frame.monotonic_s
+        ]
+        counter.state, crossings = lines.step(counter.state, counter.line, steps, now_s=frame.monotonic_s)
+        return [self._crossing(counter.line, crossing, frame) for crossing in crossings]
+
+    def _crossing(self, line: Line, crossing: Crossing, frame: Frame) -> Decision:
+        track = next(t for t in self._tracks.tracks if t.track_id == crossing.track_id)
+        return Decision(
+            alarm_id=self._new_id(),
+            kind=AlarmKind.COUNT,
+            phase=Phase.START,
+            level=Level.YELLOW,
+            zone=line.name,
+            score=round(min(1.0, track.score), 3),
+            reason="crossed_in" if crossing.inward else "crossed_out",
+            started_at_ms=frame.captured_at_ms,
+            captured_at_ms=frame.captured_at_ms,
+            pts_s=frame.pts_s,
+            numbers={"in_total": float(crossing.into), "out_total": float(crossing.out)},
+            direction="in" if crossing.inward else "out",
+            momentary=True,
+        )
 
     def _decision(self, watch: _Watch, transition: Transition, frame: Frame) -> Decision:
         if transition.phase is Phase.START:

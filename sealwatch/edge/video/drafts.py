@@ -40,8 +40,12 @@ def _sentence(decision: Decision, camera_id: str, language: Language) -> str:
         "score": f"{decision.score:.0%}",
         "present_s": f"{decision.numbers.get('present_s', 0.0):.1f}",
         "count": f"{decision.numbers.get('count', 0.0):.0f}",
+        "in_total": f"{decision.numbers.get('in_total', 0.0):.0f}",
+        "out_total": f"{decision.numbers.get('out_total', 0.0):.0f}",
         "kind": text.say(language, f"video.thing.{decision.kind.value}"),
         "fault": text.say(language, f"video.fault.{decision.code}") if decision.code else "",
     }
+    if decision.direction:
+        return text.say(language, f"video.crossed_{decision.direction}", **values)
     group = "fault_alarm" if decision.code else "presence"
     return text.say(language, f"video.{group}.{decision.phase.value}", **values)

@@ -6,8 +6,8 @@ and enough of the latest looks were at 0.45 or more; it ends when nobody has bee
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sealwatch.contract.codes import AlarmKind, Phase
@@ -54,6 +54,7 @@ class PresenceState:
     scores: tuple[float, ...] = ()
     best: float = 0.0
     persons: int = 0
+    entered: Mapping[int, tuple[float, int]] = field(default_factory=dict)
     known: frozenset[int] = frozenset()
     told_s: float = float("-inf")
 
@@ -79,19 +80,21 @@ def step(
     state: PresenceState, rule: PresenceRule, seen: Sequence[Presence], *, looked: bool, now_s: float, now_ms: int
 ) -> tuple[PresenceState, tuple[Transition, ...]]:
     """One look at one zone. Without `looked` only time has passed."""
+    state = replace(state, entered={p.track_id: state.entered.get(p.track_id, (now_s, now_ms)) for p in seen})
     living = [p for p in seen if p.alive]
     fresh = [p for p in living if p.fresh]
     if state.phase == "active":
         return _active(state, rule, fresh, now_s, now_ms)
     if not fresh:
         if state.phase == "candidate" and now_s - state.present_s > _GAP_S:
-            return replace(CLEAR, reason="too_brief"), ()
+            return replace(CLEAR, reason="too_brief", entered=state.entered), ()
         if state.phase == "candidate" and looked:
             return replace(state, scores=(*state.scores, 0.0)[-rule.of :]), ()
         return replace(state, reason="never_moved" if seen and not living else state.reason), ()
     best = max(p.score for p in fresh)
     if state.phase == "clear":
-        state = replace(CLEAR, phase="candidate", since_s=now_s, since_ms=now_ms)
+        since_s, since_ms = min(state.entered[p.track_id] for p in fresh)
+        state = replace(CLEAR, phase="candidate", since_s=since_s, since_ms=since_ms, entered=state.entered)
     state = replace(
         state,
         present_s=now_s,
@@ -125,11 +128,11 @@ def _active(
         if now_s - state.present_s < rule.off_delay_s:
             return state, ()
         transition = _transition(state, Phase.END, "nobody_for_off_delay", 0, now_s, now_ms)
-        return replace(CLEAR, reason="nobody"), (transition,)
+        return replace(CLEAR, reason="nobody", entered=state.entered), (transition,)
     if now_s - state.present_s > _GAP_S:
         state = replace(state, known=frozenset())  # whoever comes after a pause is told again
     strong = sum(p.score >= rule.alarm_score for p in fresh)
-    proven = {p.track_id for p in fresh if p.score >= rule.alarm_score and p.proven_s >= rule.on_delay_s}
+    proven = {p.track_id for p in fresh if p.score >= rule.alarm_score and p.proven_s >= 0.5 * rule.on_delay_s}
     newcomers = proven - state.known if now_s - state.told_s >= _UPDATE_S else frozenset()
     state = replace(
         state, present_s=now_s, best=max(state.best, *(p.score for p in fresh)), persons=max(state.persons, len(fresh))

@@ -14,11 +14,17 @@ from sealwatch.contract.codes import AlarmKind
 from sealwatch.edge.video.finds import Find
 from sealwatch.edge.video.gate import GateResult
 from sealwatch.edge.video.geometry import Box, contains, iou, moved
+from sealwatch.edge.video.things import Thing, sift
 
 COAST_S: Final = 2.5  # a track survives this long without being found, such as behind a post
 TENTATIVE_COAST_S: Final = 1.0  # ... and one that was found once or twice, only so long
-_MOVING_SHARE: Final = 0.08  # so much of the box must move to count as life
+_MOVING_SHARE: Final = 0.08  # so much of the box must move to count as a sign of life
+_SIGNS: Final = 3  # ... and so often
 _SCORES: Final = 5
+_THING_S: Final = 5.0  # found so long and so often without a sign of life, it is a thing
+_THING_HITS: Final = 5
+_ESTABLISHED: Final = 5  # finds after which a track is somebody
+_SURE: Final = 0.5  # a weaker find continues a track only where it overlaps it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,7 @@ class Track:
     scores: tuple[float, ...] = ()
     hits: int = 1
     misses: int = 0
+    signs: int = 0
     alive: bool = False
     velocity: tuple[float, float] = (0.0, 0.0)  # parts of the picture a second
 
@@ -53,9 +60,10 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class TrackState:
-    """All tracks of one camera."""
+    """All tracks of one camera, and the things that are none."""
 
     tracks: tuple[Track, ...] = ()
+    things: tuple[Thing, ...] = ()
     next_id: int = 1
 
 
@@ -69,7 +77,8 @@ def follow(
     now_ms: int,
 ) -> TrackState:
     """One look: `finds` are what was seen inside `crops`; tracks outside of them were simply not looked at."""
-    pairs = _pair(state.tracks, finds, now_s)
+    things, finds = sift(state.things, finds, crops, gate)
+    pairs = _prefer_elders(_pair(state.tracks, finds, now_s), state.tracks, finds, now_s)
     matched = {index for _, index in pairs}
     by_track = dict(pairs)
     kept: list[Track] = []
@@ -87,7 +96,13 @@ def follow(
         if index not in matched:
             kept.append(_born(next_id, find, gate, now_s, now_ms))
             next_id += 1
-    return TrackState(tuple(kept), next_id)
+    lifeless = [track for track in kept if _is_thing(track)]
+    things += tuple(Thing(kind=track.kind, box=track.box, score=track.score) for track in lifeless)
+    return TrackState(tuple(track for track in kept if track not in lifeless), things, next_id)
+
+
+def _is_thing(track: Track) -> bool:
+    return not track.alive and track.hits >= _THING_HITS and track.seen_s - track.born_s >= _THING_S
 
 
 def _lost(track: Track, now_s: float) -> bool:
@@ -107,7 +122,7 @@ def _born(track_id: int, find: Find, gate: GateResult, now_s: float, now_ms: int
         seen_s=now_s,
         looked_s=now_s,
         scores=(find.score,),
-        alive=_moves(find.box, gate),
+        signs=int(_moves(find.box, gate)),
     )
 
 
@@ -120,7 +135,10 @@ def _seen(track: Track, find: Find, gate: GateResult, now_s: float) -> Track:
         track.velocity[1] * (1 - weight) + weight * (by - ay) / elapsed_s,
     )
     (ox, oy), size = track.born_box.centre, max(track.born_box.width, 0.3 * track.born_box.height)
-    displaced = abs(bx - ox) > 0.6 * size or abs(by - oy) > 0.6 * size
+    grown = find.box.area / max(track.born_box.area, 1e-9)
+    displaced = abs(bx - ox) > 0.6 * size or abs(by - oy) > 0.6 * size or not 0.5 < grown < 2.0
+    signs = track.signs + int(_moves(find.box, gate))
+    lively = signs >= _SIGNS and track.kind is not AlarmKind.VEHICLE  # leaves before a parked car do not drive it
     return replace(
         track,
         box=find.box,
@@ -130,7 +148,8 @@ def _seen(track: Track, find: Find, gate: GateResult, now_s: float) -> Track:
         scores=(*track.scores, find.score)[-_SCORES:],
         hits=track.hits + 1,
         misses=0,
-        alive=track.alive or displaced or _moves(find.box, gate),
+        signs=signs,
+        alive=track.alive or displaced or lively,
         velocity=velocity,
     )
 
@@ -161,14 +180,38 @@ def _pair(tracks: Sequence[Track], finds: Sequence[Find], now_s: float) -> list[
     return pairs
 
 
+def _prefer_elders(
+    pairs: list[tuple[int, int]], tracks: Sequence[Track], finds: Sequence[Find], now_s: float
+) -> list[tuple[int, int]]:
+    """Give a find from a young track to an established one that covers it and would go without.
+
+    Where the detector draws two boxes on one body for a moment, the second must not run off with the identity.
+    """
+    owner = {index: position for position, index in pairs}
+    idle = [p for p, t in enumerate(tracks) if t.hits >= _ESTABLISHED and p not in owner.values()]
+    for elder in idle:
+        expected = tracks[elder].expected(now_s)
+        offers = [
+            (iou(expected, finds[index].box), index)
+            for index, position in owner.items()
+            if tracks[position].hits < _ESTABLISHED and finds[index].kind is tracks[elder].kind
+        ]
+        overlap, index = max(offers, default=(0.0, -1))
+        if overlap >= 0.25:
+            owner[index] = elder
+    return [(position, index) for index, position in owner.items()]
+
+
 def _likeness(expected: Box, track: Track, find: Find, now_s: float) -> float:
     """0 (cannot be the same) to 2: overlap first, nearness where there is none."""
     overlap = max(iou(expected, find.box), iou(track.box, find.box))
-    if overlap > 0.1:
+    sure = find.score >= _SURE
+    if overlap > (0.1 if sure else 0.3):
         return 1.0 + overlap
     size = max(expected.height, expected.width, find.box.height, find.box.width)
     reach = size * (0.5 + 1.0 * min(now_s - track.seen_s, 1.0))
     (ax, ay), (bx, by) = expected.centre, find.box.centre
     distance = max(abs(ax - bx), abs(ay - by))
     ratio = min(expected.height, find.box.height) / max(expected.height, find.box.height, 1e-6)
-    return 1.0 - distance / reach if distance < reach and ratio > 0.5 else 0.0
+    near = sure and distance < reach and ratio > 0.6
+    return 1.0 - distance / reach if near else 0.0

@@ -128,6 +128,8 @@ class CameraWatcher:
                 with self.times.stage("snapshot"):
                     picture = jpeg(frame.colour(), boxes=boxes_of(look, frame.monotonic_s), zone=zone)
             self._sink.alarm(draft(decision, self._camera.camera_id, picture))
+            if decision.momentary:
+                self._sink.alarm(draft(replace(decision, phase=Phase.END), self._camera.camera_id))
         changed = look.gate.changed
         self._evidence = _Evidence(
             state="pictures_change",

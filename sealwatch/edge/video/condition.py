@@ -1,0 +1,119 @@
+"""What a picture is like: light, sharpness and structure, measured so that it can be compared with a reference.
+
+All on small grey pictures; nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sealwatch.edge.ports import Image
+
+Grid = npt.NDArray[np.float32]
+
+_ROWS, _COLUMNS = 6, 8
+_STRUCTURED: Final = 6.0  # a cell whose edges vary less than this has nothing to recognise
+_ALIKE: Final = 0.4  # correlation above which a cell shows the same as before
+_LONG_SIDE_PX: Final = 160
+_SHARP_SIDE_PX: Final = 320
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """One picture. `edges` is its edge strength (float32, small), `cells` each cell's, less the mean, by cell."""
+
+    mean: float
+    spread: float
+    bright_share: float
+    dark_share: float
+    sharpness: float
+    edges: Grid
+    cells: Grid
+    deviation: Grid
+
+    @property
+    def structured(self) -> int:
+        """How many of the 48 cells hold something to recognise."""
+        return int(np.count_nonzero(self.deviation >= _STRUCTURED))
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How far the picture moved, in parts of its width, and how clearly (0 to 1)."""
+
+    x: float
+    y: float
+    clarity: float
+
+    @property
+    def length(self) -> float:
+        return float(np.hypot(self.x, self.y))
+
+
+def measure(grey: Image) -> Condition:
+    """The condition of one picture (rows x columns, 0-255)."""
+    middle = _narrow(grey, _SHARP_SIDE_PX)
+    small = _narrow(middle, _LONG_SIDE_PX)
+    values = small.astype(np.float32)
+    mean, spread = cv2.meanStdDev(small)
+    edges = _edges(values)
+    height, width = edges.shape
+    high, wide = height // _ROWS, width // _COLUMNS
+    blocks = edges[: high * _ROWS, : wide * _COLUMNS].reshape(_ROWS, high, _COLUMNS, wide)
+    cells = blocks.transpose(0, 2, 1, 3).reshape(_ROWS * _COLUMNS, high * wide)
+    cells = cells - cells.mean(axis=1, keepdims=True)
+    return Condition(
+        mean=float(mean[0, 0]),
+        spread=float(spread[0, 0]),
+        bright_share=float(np.count_nonzero(small >= 250)) / small.size,
+        dark_share=float(np.count_nonzero(small <= 30)) / small.size,
+        sharpness=float(cv2.meanStdDev(cv2.Laplacian(middle, cv2.CV_16S))[1][0, 0]) ** 2,
+        edges=edges,
+        cells=cells,
+        deviation=np.sqrt(np.mean(cells * cells, axis=1)).astype(np.float32),
+    )
+
+
+def likeness(reference: Condition, now: Condition) -> float:
+    """Share (0 to 1) of the reference's structured cells that still show the same."""
+    if reference.cells.shape != now.cells.shape:
+        return 0.0
+    structured = reference.deviation >= _STRUCTURED
+    if not structured.any():
+        return 1.0
+    together = np.mean(reference.cells * now.cells, axis=1)
+    correlation = together / np.maximum(reference.deviation * now.deviation, 1e-3)
+    return float(np.count_nonzero(correlation[structured] > _ALIKE)) / float(np.count_nonzero(structured))
+
+
+def shift(reference: Condition, now: Condition) -> Shift:
+    """How the camera moved since `reference`, by phase correlation of the edges."""
+    if reference.edges.shape != now.edges.shape:
+        return Shift(0.0, 0.0, 0.0)
+    height, width = now.edges.shape
+    window = cv2.createHanningWindow((width, height), cv2.CV_32F)
+    (dx, dy), clarity = cv2.phaseCorrelate(np.log1p(reference.edges), np.log1p(now.edges), window)
+    return Shift(dx / width, dy / width, float(max(0.0, clarity)))
+
+
+def _edges(values: Grid) -> Grid:
+    across = cv2.Sobel(values, cv2.CV_32F, 1, 0, ksize=3)
+    down = cv2.Sobel(values, cv2.CV_32F, 0, 1, ksize=3)
+    edges: Grid = cv2.blur(cv2.magnitude(across, down), (3, 3))
+    return edges
+
+
+def _narrow(grey: Image, long_side_px: int) -> Image:
+    height, width = grey.shape[:2]
+    factor = long_side_px / max(height, width)
+    if factor >= 1.0:
+        return grey
+    small: Image = cv2.resize(
+        grey, (max(16, round(width * factor)), max(12, round(height * factor))), interpolation=cv2.INTER_AREA
+    )
+    return small
