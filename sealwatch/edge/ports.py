@@ -88,7 +88,14 @@ class FrameSource(Protocol):
 
 
 class SourceError(Exception):
-    """A camera that can't be opened or read: one sentence with the cause and what to do; never credentials."""
+    """A camera that can't be opened or read: one sentence with the cause and what to do; never credentials.
+
+    `reason` is a stable name (``silent``, ``access_refused`` ...), so that the cause can be told in any language.
+    """
+
+    def __init__(self, detail: str, *, reason: str = "unreadable") -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 class MeterBus(Protocol):

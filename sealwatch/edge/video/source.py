@@ -64,7 +64,10 @@ def address_of(camera: CameraSettings) -> Address:
     if source.startswith("/dev/video"):
         return Address(url=source, label=source, live=True, container_format="v4l2")
     if "://" in source:
-        raise SourceError(f"{parts.scheme}://…: this kind of address is not known; use rtsp://, /dev/videoN or a file")
+        raise SourceError(
+            f"{parts.scheme}://…: this kind of address is not known; use rtsp://, /dev/videoN or a file",
+            reason="unknown_address",
+        )
     return Address(url=source, label=source, live=False)
 
 
@@ -109,7 +112,9 @@ class AvSource:
                     last_s = frame.pts_s
                     yield frame
             if self._address.live and not stop.is_set():
-                raise SourceError(f"{self.label}: the camera ended the stream; check that it still sends pictures")
+                raise SourceError(
+                    f"{self.label}: the camera ended the stream; check that it still sends pictures", reason="ended"
+                )
             if not self._repeat:
                 return
             played_s = last_s + self._step_s
@@ -119,9 +124,9 @@ class AvSource:
         if not address.live:
             path = Path(address.url)
             if not path.is_file():
-                raise SourceError(f"{address.label}: no such video file; check the path")
+                raise SourceError(f"{address.label}: no such video file; check the path", reason="no_file")
             if path.stat().st_size == 0:
-                raise SourceError(f"{address.label}: the video file is empty; record or copy it again")
+                raise SourceError(f"{address.label}: the video file is empty; record or copy it again", reason="empty")
         before_s = self._clock.monotonic_s()
         try:
             container = av.open(
@@ -133,10 +138,14 @@ class AvSource:
             )
         except (av.FFmpegError, OSError) as error:
             silent = address.live and self._clock.monotonic_s() - before_s >= OPEN_TIMEOUT_S - 0.5
-            raise SourceError(f"{address.label}: {_cause(error, silent=silent, live=address.live)}") from None
+            reason, cause = _cause(error, silent=silent, live=address.live)
+            raise SourceError(f"{address.label}: {cause}", reason=reason) from None
         if not container.streams.video:
             container.close()
-            raise SourceError(f"{address.label}: there is no picture in it; name a video file or a camera's stream")
+            raise SourceError(
+                f"{address.label}: there is no picture in it; name a video file or a camera's stream",
+                reason="no_video",
+            )
         return container
 
     def _play(
@@ -176,8 +185,8 @@ class AvSource:
                     packet = next(packets, None)
                 except (av.FFmpegError, OSError) as error:
                     silent = isinstance(error, av.error.ExitError | TimeoutError)
-                    cause = _cause(error, silent=silent, live=self._address.live)
-                    raise SourceError(f"{self.label}: {cause}") from None
+                    reason, cause = _cause(error, silent=silent, live=self._address.live)
+                    raise SourceError(f"{self.label}: {cause}", reason=reason) from None
                 if packet is None:
                     return
                 try:
@@ -193,7 +202,7 @@ class AvSource:
 
     def _check_complete(self, container: InputContainer, stream: VideoStream, counter: _Counter) -> None:
         if counter.pictures == 0:
-            raise SourceError(f"{self.label}: not one picture can be decoded; the file is damaged")
+            raise SourceError(f"{self.label}: not one picture can be decoded; the file is damaged", reason="damaged")
         if container.format.name not in _INDEXED:
             return  # its length is an estimate
         rate = float(stream.average_rate) if stream.average_rate else 25.0
@@ -201,7 +210,8 @@ class AvSource:
         if counter.last_s + 1.0 < 0.95 * promised_s - 1.0:
             raise SourceError(
                 f"{self.label}: the video is truncated: it ends after {counter.last_s:.1f} of {promised_s:.1f} s; "
-                "copy it again"
+                "copy it again",
+                reason="truncated",
             )
 
 
@@ -256,23 +266,24 @@ def _colour(picture: VideoFrame) -> Image:
     return np.asarray(picture.to_ndarray(format="bgr24"), dtype=np.uint8)
 
 
-def _cause(error: Exception, *, silent: bool, live: bool) -> str:
-    """Why a source failed, in words; never the library's own text, which repeats the address with its password."""
+def _cause(error: Exception, *, silent: bool, live: bool) -> tuple[str, str]:
+    """Why a source failed: its name and in words; never the library's own text, which repeats address and password."""
     if silent:
-        return "the camera accepts the connection but sends no picture; restart the camera or check its load"
+        return "silent", "the camera accepts the connection but sends no picture; restart the camera or check its load"
     if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError | PermissionError):
-        return (
+        what = (
             "access is refused; check user name and password" if live else "it may not be read; check its permissions"
         )
+        return "access_refused", what
     if isinstance(error, ConnectionRefusedError):
-        return "the connection is refused; check address and port, and that the camera is on"
+        return "refused", "the connection is refused; check address and port, and that the camera is on"
     if isinstance(error, av.error.HTTPNotFoundError | FileNotFoundError):
-        return "there is nothing at this address; check the path of the stream"
+        return "not_found", "there is nothing at this address; check the path of the stream"
     if isinstance(error, ValueError):
-        return (
-            "the answer is not a video stream; check the address"
-            if live
-            else "it is not a video, or it is cut off before its index; copy it again"
-        )
+        if live:
+            return "not_video", "the answer is not a video stream; check the address"
+        return "not_video", "it is not a video, or it is cut off before its index; copy it again"
     detail = getattr(error, "strerror", None) or type(error).__name__
-    return f"{detail}; check network and address" if live else f"{detail}; check the file"
+    if live:
+        return "unreachable", f"{detail}; check network and address"
+    return "unreadable", f"{detail}; check the file"
