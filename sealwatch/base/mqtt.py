@@ -7,6 +7,7 @@ known about the connection is in `connected` and in the log, once when it is los
 from __future__ import annotations
 
 import logging
+import os
 import random
 import ssl
 import threading
@@ -22,6 +23,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from sealwatch.base import settings
+from sealwatch.base.settings import SettingsError
 from sealwatch.contract.messages import MAX_PAYLOAD_BYTES
 
 logger = logging.getLogger(__name__)
@@ -59,6 +61,35 @@ class Will(msgspec.Struct, frozen=True):
     payload: bytes
 
 
+def tls_context(settings_: MqttSettings) -> ssl.SSLContext | None:
+    """How TLS is to be spoken, or None for plain mqtt://. Raises SettingsError for a file that can't be used."""
+    if urlsplit(settings_.url).scheme != "mqtts":
+        return None
+    for field in ("ca_file", "certificate_file", "key_file"):
+        path = getattr(settings_, field)
+        if path and not os.access(path, os.R_OK):
+            raise SettingsError(f"mqtt.{field}: {path} cannot be read; check path and rights")
+    try:
+        context = ssl.create_default_context(cafile=settings_.ca_file or None)
+        if settings_.certificate_file:
+            context.load_cert_chain(settings_.certificate_file, settings_.key_file or None)
+    except (ssl.SSLError, OSError) as error:
+        raise SettingsError(
+            f"mqtt: certificate or key cannot be used ({error}); they must be PEM files that belong together"
+        ) from None
+    return context
+
+
+def address(settings_: MqttSettings) -> tuple[str, int]:
+    """Host and port of the broker. Raises SettingsError."""
+    parts = urlsplit(settings_.url)
+    try:
+        port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
+    except ValueError:
+        raise SettingsError(f"mqtt.url: {settings_.url} has no valid port; write mqtt://host:port") from None
+    return parts.hostname or "localhost", port
+
+
 class Session:
     """A persistent MQTT 5 session (QoS 1). Callbacks come on paho's network thread and must not block for long."""
 
@@ -77,11 +108,13 @@ class Session:
         session_expiry_s: int = 7 * 24 * 3600,
         keepalive_s: int = 30,
     ) -> None:
-        self._settings = settings_
+        """Raises SettingsError for an address, certificate or password that can't be used."""
+        self._settings, self._address = settings_, address(settings_)
         self._subscriptions = subscriptions
         self._on_message, self._on_connected, self._on_published = on_message, on_connected, on_published
         self._keepalive_s = keepalive_s
         self._connected = threading.Event()
+        self._refusal = ""
         self._reported_down = False
         self._properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
         self._properties.SessionExpiryInterval = session_expiry_s
@@ -90,17 +123,14 @@ class Session:
         self._client = self._build(client_id, will, manual_ack=manual_ack)
 
     def _build(self, client_id: str, will: Will | None, *, manual_ack: bool) -> paho.Client:
-        parts = urlsplit(self._settings.url)
         client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5, manual_ack=manual_ack
         )
         client.max_inflight_messages_set(1000)
         client.max_queued_messages_set(0)
         client.reconnect_delay_set(min_delay=1, max_delay=random.randint(30, 60))  # noqa: S311 - spreads reconnects
-        if parts.scheme == "mqtts":
-            context = ssl.create_default_context(cafile=self._settings.ca_file or None)
-            if self._settings.certificate_file:
-                context.load_cert_chain(self._settings.certificate_file, self._settings.key_file)
+        context = tls_context(self._settings)
+        if context is not None:
             client.tls_set_context(context)
         if self._settings.username:
             password = settings.secret(self._settings.password) if self._settings.password else None
@@ -119,17 +149,19 @@ class Session:
         """Whether the broker has accepted this session and the connection stands."""
         return self._connected.is_set()
 
+    @property
+    def refusal(self) -> str:
+        """What the broker said when it last refused the session; empty since it accepts it."""
+        return self._refusal
+
     def wait_connected(self, timeout_s: float) -> bool:
         """Wait until connected, at most `timeout_s`; whether it is."""
         return self._connected.wait(timeout_s)
 
     def start(self) -> None:
         """Begin to connect, and keep at it. Returns at once."""
-        parts = urlsplit(self._settings.url)
-        port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
         self._client.connect_async(
-            parts.hostname or "localhost",
-            port,
+            *self._address,
             keepalive=self._keepalive_s,
             clean_start=False,
             properties=self._properties,
@@ -164,10 +196,12 @@ class Session:
         self, client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         if reason.is_failure:
+            self._refusal = str(reason)
             logger.warning("the broker %s refused the connection: %s", self._settings.url, reason)
             return
         for topic_filter in self._subscriptions:
             client.subscribe(topic_filter, qos=1)
+        self._refusal = ""
         self._connected.set()
         self._reported_down = False
         logger.info("connected to the broker %s", self._settings.url)

@@ -10,6 +10,7 @@ import pytest
 
 from sealwatch.base.broker import EmbeddedBroker, free_port
 from sealwatch.base.mqtt import Message, MqttSettings, Session, Will
+from sealwatch.base.settings import SettingsError
 from tests.support import Mosquitto, mosquitto_or_skip
 
 TIMEOUT_S = 10.0
@@ -93,3 +94,20 @@ def test_publishing_while_offline_says_so_instead_of_queueing() -> None:
     assert not session.connected
     assert session.publish("seal/v1/a/b/alarm", b"x") is None
     session.stop()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ca_file": "/nowhere/ca.pem"}, "mqtt.ca_file: /nowhere/ca.pem cannot be read"),
+        ({"certificate_file": __file__}, "certificate or key cannot be used"),
+        ({"ca_file": __file__}, "certificate or key cannot be used"),
+        ({"url": "mqtts://broker:99999999"}, "no valid port"),
+    ],
+)
+def test_an_address_or_certificate_that_cannot_be_used_is_said_before_anything_starts(
+    changes: dict[str, str], words: str
+) -> None:
+    wanted = {"url": "mqtts://127.0.0.1", **changes}
+    with pytest.raises(SettingsError, match=words):
+        Session(MqttSettings(**wanted), client_id="wrong")
