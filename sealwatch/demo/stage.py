@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,8 @@ from sealwatch.base.broker import EmbeddedBroker, free_port
 from sealwatch.base.clock import CatchUpClock, SystemClock
 from sealwatch.base.errors import CommandFailed
 from sealwatch.demo.people import ReceivedPage, Telephones
+from sealwatch.simulator.loads.scenarios import demo_load
+from sealwatch.simulator.meter import SimulatedMeter
 
 SITE_ID, NODE_ID, CAMERA_ID, METER_ID = "610000000001", "node-1", "shaft-cam", "main-meter"
 METER_ADDRESS = "000000000161"
@@ -57,7 +58,8 @@ class Stage:
         self.broker = EmbeddedBroker()
         self.start_s = 0.0
         self.web_port = settings.web_port or free_port()
-        self._meter: _Meter | None = None
+        self._meter: SimulatedMeter | None = None
+        self._meter_port = free_port()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -89,7 +91,9 @@ class Stage:
         self.start_service()
         self.start_s = SystemClock().monotonic_s()
         if self.settings.meter:
-            self._meter = _Meter(self._node_file_meter_port(), self.start_s)
+            clock = CatchUpClock(SystemClock(), behind_s=BEHIND_S, speed=SPEED, start_s=self.start_s)
+            self._meter = SimulatedMeter(demo_load(), clock=clock, port=self._meter_port, address=METER_ADDRESS)
+            self._meter.start()
         self.start_agent()
 
     def start_service(self) -> None:
@@ -118,6 +122,13 @@ class Stage:
             process.kill()
             process.wait()
 
+    def end(self, name: str) -> None:
+        """End `service` or `agent` politely."""
+        process = self._processes.pop(name, None)
+        if process is not None:
+            process.send_signal(signal.SIGTERM)
+            _wait(process)
+
     def check_running(self) -> None:
         """Raises CommandFailed with the end of its log where a program has ended by itself."""
         for name in self._processes:
@@ -137,11 +148,7 @@ class Stage:
         for process in self._processes.values():
             process.send_signal(signal.SIGTERM)
         for process in self._processes.values():
-            try:
-                process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _wait(process)
         self._processes.clear()
         if self._meter is not None:
             self._meter.stop()
@@ -172,10 +179,6 @@ class Stage:
             raise CommandFailed(f"the node's key could not be made: {done.stderr.strip()}")
         return done.stdout.strip()
 
-    def _node_file_meter_port(self) -> int:
-        node = tomllib.loads(self._file("node.toml").read_text(encoding="utf-8"))
-        return int(node["meters"][0]["url"].rsplit(":", 1)[1])
-
     def _write_node(self) -> None:
         source, username, password = _without_credentials(self.settings.source)
         if password:
@@ -196,7 +199,7 @@ repeat = true
         meter = f"""
 [[meters]]
 meter_id = "{METER_ID}"
-url = "tcp://127.0.0.1:{free_port()}"
+url = "tcp://127.0.0.1:{self._meter_port}"
 address = "{METER_ADDRESS}"
 """
         self._file("node.toml").write_text(
@@ -264,19 +267,12 @@ channel = "email"
         )
 
 
-class _Meter:
-    """The simulated meter on the clock that it shares with the agent's meter watcher."""
-
-    def __init__(self, port: int, start_s: float) -> None:
-        from sealwatch.simulator.loads import demo_load
-        from sealwatch.simulator.meter import SimulatedMeter
-
-        clock = CatchUpClock(SystemClock(), behind_s=BEHIND_S, speed=SPEED, start_s=start_s)
-        self._meter = SimulatedMeter(demo_load(), clock=clock, port=port, address=METER_ADDRESS)
-        self._meter.__enter__()
-
-    def stop(self) -> None:
-        self._meter.__exit__(None, None, None)
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _without_credentials(source: str) -> tuple[str, str, str]:
