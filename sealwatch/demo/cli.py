@@ -128,7 +128,7 @@ class Tale:
         folder = self._stage.settings.folder
         result = summary.summarise(
             service=folder / "service" / "cloud.sqlite",
-            outbox=folder / "node" / "outbox.sqlite",
+            outbox=folder / "node" / "outbox.db",
             incident_id=incident_id,
             power_time=self._real_time,
             counters=counters,
@@ -185,7 +185,7 @@ class Tale:
         """Let what the agent has sent arrive, then end it politely."""
         deadline_s = time.monotonic() + 10
         folder = self._stage.settings.folder
-        while time.monotonic() < deadline_s and summary.waiting(folder / "node" / "outbox.sqlite") > 0:
+        while time.monotonic() < deadline_s and summary.waiting(folder / "node" / "outbox.db") > 0:
             time.sleep(_LOOK_S)
         self._stage.end("agent")
 

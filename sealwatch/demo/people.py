@@ -103,7 +103,7 @@ class Telephones:
         self._came(
             ReceivedPage(
                 channel="webhook",
-                address=str(body.get("person_name", "")),
+                address=str(body.get("person", "")),
                 page_id=str(body.get("page_id", "")),
                 title=str(body.get("title", "")),
                 answer_url=str(body.get("answer_url", "")),

@@ -77,18 +77,18 @@ def summarise(
         "alarms": dict(alarms),
         "messages": {
             "sent": book.sent,
-            "received": _of(counters, "received_by_channel"),
+            "received": _of(counters, "received"),
             "stored": book.stored,
             "waiting": book.waiting,
             "lost": book.lost,
-            "duplicated": _of(counters, "duplicate_by_channel"),
+            "duplicated": _of(counters, "duplicate"),
             "quarantined": quarantined,
         },
     }
 
 
 def _of(counters: dict[str, Any], name: str) -> int:
-    return sum(int(counters[name].get(channel, 0)) for channel in _NUMBERED)
+    return sum(int(counters.get(f"ingest_{name}_{channel}", 0)) for channel in _NUMBERED)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:
 
 
 def test_a_signed_page_is_taken_and_the_answer_says_so() -> None:
-    body = json.dumps({"page_id": "p1", "person_name": "王组长", "title": "红", "answer_url": "http://x/a/t"}).encode()
+    body = json.dumps({"page_id": "p1", "person": "王组长", "title": "红", "answer_url": "http://x/a/t"}).encode()
     with Telephones(secret=SECRET) as telephones:
         answer = httpx.post(telephones.webhook_url, content=body, headers=signed(body))
         assert answer.json() == {"ok": True}

@@ -50,7 +50,7 @@ def test_fifty_kills_lose_nothing_double_nothing_and_page_nobody_who_was_answere
         stage.end("agent")
         stage.end("service")
         folder = settings.folder
-        book = summary.ledger(service=folder / "service" / "cloud.sqlite", outbox=folder / "node" / "outbox.sqlite")
+        book = summary.ledger(service=folder / "service" / "cloud.sqlite", outbox=folder / "node" / "outbox.db")
         assert book.sent > KILLS, "too little happened to prove anything"
         assert book.lost == 0
         check_pages(folder / "service" / "cloud.sqlite", stage.telephones.pages, answered_at_ms)
@@ -73,7 +73,7 @@ def incident(stage: Stage) -> dict[str, Any]:
 
 def settle(stage: Stage) -> None:
     """Until what was waiting when the last program came back has arrived."""
-    outbox = stage.settings.folder / "node" / "outbox.sqlite"
+    outbox = stage.settings.folder / "node" / "outbox.db"
     deadline_s = time.monotonic() + WAIT_S
     while time.monotonic() < deadline_s:
         if summary.waiting(outbox) <= 3:  # new samples keep coming
