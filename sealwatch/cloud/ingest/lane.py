@@ -176,8 +176,11 @@ class Lane:
 
 
 def subscriptions(spec: LaneSpec, group: str) -> tuple[str, ...]:
-    """Topic filters of a lane; shared with the other services of `group` (MQTT 5, 4.8.2) unless that is empty."""
-    prefix = f"$share/{group}/" if group else ""
+    """Topic filters of a lane; shared with the other services of `group` (MQTT 5, 4.8.2) unless that is empty.
+
+    Each lane is a group of its own: rumqttd deals messages out over all clients of a group, whatever they subscribe to.
+    """
+    prefix = f"$share/{group}-{spec.name}/" if group else ""
     return tuple(prefix + topics.wildcard(c) for c in spec.shared) + tuple(topics.wildcard(c) for c in spec.plain)
 
 
