@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +71,11 @@ class Sink(Protocol):
     """Where parts put what must reach the service."""
 
     def alarm(self, draft: AlarmDraft) -> None:
-        """Make a transition durable. When this returns, only the loss of the disk can lose it."""
+        """Make a transition durable. When this returns, only the loss of the disk can lose it.
+
+        While the disk refuses writes it is kept in memory instead, sent from there and written later, and health
+        says so; a detector has nothing to handle.
+        """
         ...
 
     def samples(self, source_id: str, at_ms: Sequence[int], values: Mapping[str, Sequence[float | None]]) -> None:
@@ -129,6 +133,15 @@ class Part(Protocol):
 
     def health(self) -> PartHealth:
         """Fresh evidence that it works, or the named reason why not. Callable from any thread."""
+        ...
+
+
+@runtime_checkable
+class PictureTaker(Protocol):
+    """A part that can show what it sees right now."""
+
+    def picture(self) -> bytes | None:
+        """The newest picture as a JPEG small enough to send, or None where there is no fresh one."""
         ...
 
 

@@ -1,0 +1,1 @@
+"""Fresh evidence about the node itself: its clock, its disk, its memory, and faults that last."""

@@ -64,18 +64,28 @@ class Database:
             self._writer, self._reader, self._damaged = db, reader, False
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One durable commit, or nothing at all. One at a time: the caller holds a lock. Raises OutboxError."""
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """One commit, or nothing at all. One at a time: the caller holds a lock. Raises OutboxError.
+
+        `durable` False spares the sync of the disk: a power cut may undo the commit, and the next durable one makes
+        it durable as well.
+        """
         db = self._writer
         if db is None:
             raise self._trouble or OutboxError("disk_error", f"outbox {self.path}: is not open")
         try:
+            if not durable:
+                db.execute("PRAGMA synchronous = NORMAL")
             db.execute("BEGIN IMMEDIATE")
             yield db
             db.execute("COMMIT")
+            if not durable:
+                db.execute("PRAGMA synchronous = FULL")
         except BaseException as error:
             if db.in_transaction:
                 db.rollback()
+            if not durable:
+                db.execute("PRAGMA synchronous = FULL")
             if not isinstance(error, sqlite3.Error):
                 raise
             refusal = failure(self.path, error)

@@ -164,7 +164,8 @@ class Outbox:
             self._db.open(self._learn)
         bytes_before = dict(self._bytes)
         try:
-            with self._db.transaction() as db:
+            # Deleting what the service has need not be durable: at worst it is sent once more and is a duplicate.
+            with self._db.transaction(durable=bool(self._held)) as db:
                 for group in self._held:
                     self._write_group(db, group)
                 self._write_answers(db)
@@ -184,8 +185,8 @@ class Outbox:
             if row.channel in self._bytes and added.rowcount == 1:
                 self._bytes[row.channel] += len(row.payload)
             if row.alarm_id:  # a more urgent transition carries the earlier ones of its alarm along
-                db.execute(
-                    "UPDATE message SET priority = ? WHERE alarm_id = ? AND priority > ?",
+                db.execute(  # the <> '' lets SQLite see that the partial index serves
+                    "UPDATE message SET priority = ? WHERE alarm_id = ? AND alarm_id <> '' AND priority > ?",
                     (row.priority, row.alarm_id, row.priority),
                 )
         for alarm_id, state in group.opened.items():

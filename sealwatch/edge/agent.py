@@ -1,0 +1,202 @@
+"""The agent put together: outbox, uplink and the watchers of one node, and how they begin and end."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from sealwatch.base.clock import Clock, SystemClock
+from sealwatch.base.errors import UsageError
+from sealwatch.contract.messages import Command, PartHealth
+from sealwatch.edge import identity
+from sealwatch.edge.config import NodeSettings, data_dir
+from sealwatch.edge.health import faults
+from sealwatch.edge.health.clock import ClockWatch
+from sealwatch.edge.health.node import outbox_health, process_health
+from sealwatch.edge.ports import Part, PictureTaker, Sink
+from sealwatch.edge.supervisor import Supervisor
+from sealwatch.edge.uplink.commands import Answer
+from sealwatch.edge.uplink.entries import Limits
+from sealwatch.edge.uplink.outbox import Outbox
+from sealwatch.edge.uplink.publisher import Link, Publisher
+from sealwatch.edge.uplink.sink import OutboxSink
+from sealwatch.edge.watchers import watchers
+
+logger = logging.getLogger(__name__)
+
+OUTBOX_FILE = "outbox.db"
+LOCK_FILE = "agent.lock"
+STOP_WITHIN_S = 5.0
+_UPLINK_STOP_S = 2.0
+_JUDGE_EVERY_S = 1.0
+
+PartsFactory = Callable[[NodeSettings, Sink, Clock, Clock], Sequence[Part]]
+"""Makes the watchers from settings, sink, clock and the clock of the meters."""
+
+
+class Agent:
+    """One node. `start` begins and returns, `stop` ends within `STOP_WITHIN_S`; `run` is both around the signals."""
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        path: Path,
+        clock: Clock | None = None,
+        power_clock: Clock | None = None,
+        *,
+        make_parts: PartsFactory = watchers,
+        link: Callable[[Publisher], Link] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """`path` is the configuration file, from which a relative data folder is meant.
+
+        Raises UsageError for a folder or key that can't be used, or when another agent already works in the folder.
+        """
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self._limits = limits or Limits()
+        self._folder = data_dir(settings, path)
+        self.identity = identity.load_or_create(self._folder)
+        self._lock = _take(self._folder / LOCK_FILE)
+        self.clock_watch = ClockWatch(self.clock)
+        self.outbox = Outbox(
+            self._folder / OUTBOX_FILE, boot_id=identity.new_boot_id(), clock=self.clock, limits=self._limits
+        )
+        self.sink = OutboxSink(
+            self.outbox,
+            self.identity,
+            site_id=settings.site_id,
+            node_id=settings.node_id,
+            clock=self.clock,
+            clock_state=self.clock_watch,
+        )
+        self.publisher = Publisher(
+            self.outbox,
+            site_id=settings.site_id,
+            node_id=settings.node_id,
+            mqtt=settings.mqtt,
+            clock=self.clock,
+            handlers={"snapshot": self._take_snapshot},
+            upkeep=self._upkeep,
+            link=link,
+        )
+        self.publisher.report_on(self.health)
+        self.parts = list(make_parts(settings, self.sink, self.clock, power_clock or self.clock))
+        self._watching = Supervisor(self.parts, self.clock, on_failure=self.sink.close_orphans)
+        self._sending = Supervisor([self.publisher], self.clock)
+        self._faults = faults.FaultState()
+        self._judge_at_s = 0.0
+
+    def start(self) -> None:
+        """Close what an earlier life left open, durably, and only then begin to watch and to send."""
+        self.sink.close_orphans()
+        self.sink.report_notices()
+        self._sending.start()
+        self._watching.start()
+        logger.info(
+            "node %s of site %s: %d watchers, key %s",
+            self.settings.node_id,
+            self.settings.site_id,
+            len(self.parts),
+            self.identity.public_key_text,
+        )
+
+    def stop(self) -> bool:
+        """End: watchers first, so that what they still say is stored; then the uplink says goodbye.
+
+        Whether every part has ended in time. What has not been delivered waits in the outbox for the next start.
+        """
+        late = self._watching.stop(STOP_WITHIN_S - _UPLINK_STOP_S)
+        self.sink.flush()
+        late += self._sending.stop(_UPLINK_STOP_S)
+        for part_id in late:
+            logger.warning("part %s did not end in time and is left behind", part_id)
+        self.outbox.close()
+        os.close(self._lock)
+        return not late
+
+    def run(self) -> int:
+        """Work until SIGTERM or SIGINT; the exit code. Call it on the main thread."""
+        ended = threading.Event()
+
+        def end(number: int, _frame: FrameType | None) -> None:
+            if ended.is_set():
+                os._exit(128 + number)  # asked twice: somebody does not want to wait
+            ended.set()
+
+        before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            self.start()
+            ended.wait()
+            logger.info("stopping")
+            clean = self.stop()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if not clean:
+            logging.shutdown()
+            os._exit(0)  # a thread that hangs inside a library would keep the process alive or break its end
+        return 0
+
+    def health(self) -> list[PartHealth]:
+        """Evidence of every part, of the uplink, the outbox, the clock and this process."""
+        now_ms = self.clock.wall_ms()
+        try:
+            free_bytes: int | None = shutil.disk_usage(self._folder).free
+        except OSError:
+            free_bytes = None
+        return [
+            *self._watching.health(),
+            *self._sending.health(),
+            outbox_health(self.outbox.stats(), free_bytes=free_bytes, limits=self._limits, now_ms=now_ms),
+            self.clock_watch.health(),
+            process_health(now_ms=now_ms),
+        ]
+
+    def _upkeep(self) -> float | None:
+        """What is due besides sending: commit measurements that wait, judge faults of the node."""
+        due_s = self.sink.flush_due()
+        now_s = self.clock.monotonic_s()
+        if now_s >= self._judge_at_s:
+            self._judge_at_s = now_s + _JUDGE_EVERY_S
+            self._faults, drafts = faults.step(
+                self._faults, self.health(), now_s, self.clock.wall_ms(), boot_id=self.outbox.boot_id
+            )
+            for draft in drafts:
+                self.sink.alarm(draft)
+        return self._judge_at_s if due_s is None else min(due_s, self._judge_at_s)
+
+    def _take_snapshot(self, command: Command) -> Answer:
+        """The command `snapshot`: argument `camera` names which, else the first. Detail: the picture's SHA-256."""
+        takers = {part.part_id: part for part in self.parts if isinstance(part, PictureTaker)}
+        wanted = command.arguments.get("camera") or next(iter(takers), "")
+        taker = takers.get(wanted)
+        if taker is None:
+            there = ", ".join(takers) or "none"
+            return Answer(ok=False, reason="unknown_camera", detail=f"no camera '{wanted}'; there are: {there}")
+        jpeg = taker.picture()
+        if jpeg is None:
+            return Answer(ok=False, reason="no_picture", detail=f"camera {wanted} has no fresh picture")
+        sha256 = self.sink.picture(reference_id=command.command_id, source_id=wanted, jpeg=jpeg)
+        return Answer(ok=True, reason="taken", detail=sha256)
+
+
+def _take(path: Path) -> int:
+    """A lock that ends with this process, whatever ends it; two agents on one outbox would send everything twice."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise UsageError(
+            f"{path.parent}: another agent already works with this data folder; "
+            "stop it, or give this node its own data_dir"
+        ) from None
+    return descriptor

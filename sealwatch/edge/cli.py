@@ -1,0 +1,107 @@
+"""`sealwatch edge`: run the agent, check what it is connected to, show its key, replay recordings."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from sealwatch.base import text
+from sealwatch.base.errors import UsageError
+from sealwatch.base.text import Language
+from sealwatch.edge import identity
+from sealwatch.edge.config import data_dir, load_node
+
+# Command -> (module, its configure function, help). Offered where the module is there, imported only when called.
+_ELSEWHERE: Final = {
+    "replay": ("sealwatch.edge.cli_replay", "configure", "a recorded video through the camera's chain"),
+    "meter": ("sealwatch.edge.power.cli", "configure_meter", "ask a meter"),
+    "replay-power": ("sealwatch.edge.power.cli", "configure_replay_power", "recorded power through the meter's rules"),
+    "profile": ("sealwatch.edge.power.cli", "configure_profile", "the kinds of meters that are known"),
+}
+
+
+class _LazyParser(argparse.ArgumentParser):
+    """A parser that gets its arguments from another module once it is really used."""
+
+    source: tuple[str, str] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        if self.source is not None:
+            (module, function), self.source = self.source, None
+            getattr(_load(module), function)(self)
+        return super().parse_known_args(args, namespace)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the commands of the edge."""
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_LazyParser)
+    summary = "run the agent until it is told to stop"
+    run = _with_config(commands.add_parser("run", help=summary, description=summary))
+    run.add_argument("--verbose", action="store_true", help="log more")
+    run.set_defaults(run=_run)
+    summary = "try every camera, every meter, disk, model, clock and broker; exit code 1 where something is wrong"
+    check = _with_config(commands.add_parser("check", help=summary, description=summary))
+    check.add_argument("--json", action="store_true", help="one JSON document instead of a table")
+    check.add_argument("--lang", choices=[str(language) for language in Language], help="language of the table (zh)")
+    check.set_defaults(run=_check)
+    summary = "print the node's public key, for the registry of the service; made where there is none yet"
+    key = _with_config(commands.add_parser("key", help=summary, description=summary))
+    key.set_defaults(run=_key)
+    for name, (module, function, summary) in _ELSEWHERE.items():
+        if importlib.util.find_spec(module) is not None:
+            commands.add_parser(name, help=summary, description=summary).source = (module, function)
+
+
+def _with_config(command: _LazyParser) -> _LazyParser:
+    command.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="the node's configuration, node.toml"
+    )
+    return command
+
+
+def _load(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "sealwatch":
+            raise
+        raise UsageError(
+            f"this needs the package '{error.name}', which is not installed; run: pip install 'sealwatch[edge]'"
+        ) from None
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    logging.basicConfig(
+        level=logging.DEBUG if arguments.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    node = load_node(arguments.config)
+    agent = _load("sealwatch.edge.agent").Agent(node, arguments.config)
+    return int(agent.run())
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    check = _load("sealwatch.edge.check")
+    findings = check.check_node(load_node(arguments.config), arguments.config)
+    if arguments.json:
+        print(check.as_json(findings))
+    else:
+        check.print_table(findings, Language(arguments.lang or text.Language.ZH))
+    sys.stdout.flush()
+    code = 0 if check.passed(findings) else 1
+    if any(finding.reason == "no_answer" for finding in findings):
+        os._exit(code)  # a probe hangs inside a library on its own thread; it would break the interpreter's end
+    return code
+
+
+def _key(arguments: argparse.Namespace) -> int:
+    node = load_node(arguments.config)
+    print(identity.load_or_create(data_dir(node, arguments.config)).public_key_text)
+    return 0

@@ -1,0 +1,76 @@
+"""The watchers that a configuration asks for. Their libraries are loaded here and only where they are wanted."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sealwatch.base.clock import Clock
+from sealwatch.edge.config import NodeSettings
+from sealwatch.edge.ports import Image, Part, Sink
+
+logger = logging.getLogger(__name__)
+
+
+class SharedDetector:
+    """One detector for all cameras of a node.
+
+    The model is in memory once, and at most half of the cores detect at a time: each detection under way holds its own
+    intermediate results, and a node has cameras to decode as well. It is loaded when first wanted, so that a missing or
+    damaged model stops what needs it and nothing else; the supervisor tries again.
+    """
+
+    def __init__(self, load: Callable[[], Any], *, at_once: int | None = None) -> None:
+        self._load = load
+        self._detector: Any = None
+        self._loading = threading.Lock()
+        self._places = threading.BoundedSemaphore(at_once or max(1, (os.cpu_count() or 1) // 2))
+
+    def prepare(self) -> None:
+        """Load the model now. Raises what loading raises (ModelError)."""
+        with self._loading:
+            if self._detector is None:
+                self._detector = self._load()
+
+    def detect(self, image_bgr: Image, threshold: float = 0.35) -> Sequence[Any]:
+        """What is in the picture; waits for its turn. Raises ModelError."""
+        self.prepare()
+        with self._places:
+            found: Sequence[Any] = self._detector.detect(image_bgr, threshold)
+        return found
+
+
+def watchers(node: NodeSettings, sink: Sink, clock: Clock, power_clock: Clock) -> list[Part]:
+    """A part for each camera and each meter. Raises UsageError for a profile or wire that is not known."""
+    return [*_cameras(node, sink, clock), *_meters(node, sink, power_clock)]
+
+
+def _cameras(node: NodeSettings, sink: Sink, clock: Clock) -> list[Part]:
+    if not node.cameras:
+        return []
+    from sealwatch.edge.video.watcher import CameraWatcher
+    from sealwatch.models.errors import ModelError
+
+    detector = SharedDetector(_load_detector)
+    try:
+        detector.prepare()
+    except ModelError as error:
+        logger.warning("cameras cannot be watched yet: %s", error)
+    return [CameraWatcher(camera, detector, sink, clock) for camera in node.cameras]
+
+
+def _load_detector() -> Any:
+    from sealwatch.models.runtime import Detector
+
+    return Detector.load(threads=1)
+
+
+def _meters(node: NodeSettings, sink: Sink, power_clock: Clock) -> list[Part]:
+    if not node.meters:
+        return []
+    from sealwatch.edge.power.watcher import meter_watchers
+
+    return list(meter_watchers(node.meters, declared=node.declared_status, sink=sink, clock=power_clock))
