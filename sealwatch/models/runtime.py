@@ -48,6 +48,11 @@ class Detector:
         file, spec, variant = resolve(path)
         if variant.sha256 is not None and store.sha256_of(file) != variant.sha256:
             raise ModelError(f"{file}: not the file its manifest names (sha256 differs); copy the model again")
+        return cls.open(file, spec, variant, threads=threads)
+
+    @classmethod
+    def open(cls, file: Path, spec: ModelSpec, variant: Variant, *, threads: int = 1) -> Detector:
+        """A detector from a model file and its description, wherever they come from. Raises ModelError."""
         return cls(spec, variant, _open(file, spec, variant, threads))
 
     def detect(
@@ -59,14 +64,8 @@ class Detector:
         marked (`Detection.distrusted`), not dropped. Raises ValueError for an empty or misshapen picture.
         """
         height, width = image_bgr.shape[:2]
-        fit = detection.letterbox(width, height, self.variant.width_px, self.variant.height_px)
-        outputs = self._network(self._prepare(image_bgr, fit))
-        boxes, scores = _decode(self.spec.decoding, outputs)
-        if scores.shape[1] != len(self.spec.classes):
-            raise ModelError(
-                f"model {self.spec.name} scores {scores.shape[1]} classes but its manifest lists "
-                f"{len(self.spec.classes)}; correct the classes in the manifest"
-            )
+        fit = self._fit(image_bgr)
+        boxes, scores = self._raw(image_bgr, fit)
         wanted = range(len(self.spec.classes)) if labels is None else sorted(self._indices(labels))
         rows, classes = detection.candidates(scores, threshold, wanted)
         placed = detection.to_image(boxes[rows], fit, width, height)
@@ -77,6 +76,27 @@ class Detector:
                 score = float(scores[rows[i], classes[i]])
                 found.append(Detection(self.spec.classes[classes[i]], score, box, box.area_px / (width * height)))
         return found
+
+    def prepare(self, image_bgr: Image) -> Floats:
+        """The picture as the network wants it: float32 [1, 3, height, width]. Raises ValueError as `detect` does."""
+        return self._prepare(image_bgr, self._fit(image_bgr))
+
+    def scores(self, image_bgr: Image) -> Floats:
+        """The network's scores [N, classes] before any threshold. Raises ValueError as `detect` does."""
+        return self._raw(image_bgr, self._fit(image_bgr))[1]
+
+    def _fit(self, image: Image) -> detection.Letterbox:
+        return detection.letterbox(image.shape[1], image.shape[0], self.variant.width_px, self.variant.height_px)
+
+    def _raw(self, image: Image, fit: detection.Letterbox) -> tuple[Floats, Floats]:
+        """Boxes in network pixels and scores. Raises ModelError where they are not what the manifest says."""
+        boxes, scores = _decode(self.spec.decoding, self._network(self._prepare(image, fit)))
+        if scores.shape[1] != len(self.spec.classes):
+            raise ModelError(
+                f"model {self.spec.name} scores {scores.shape[1]} classes but its manifest lists "
+                f"{len(self.spec.classes)}; correct the classes in the manifest"
+            )
+        return boxes, scores
 
     def _indices(self, labels: Collection[str]) -> set[int]:
         unknown = sorted(set(labels) - set(self._class_of))
@@ -106,7 +126,7 @@ class Detector:
 def check(file: Path, spec: ModelSpec, variant: Variant) -> None:
     """Prove that a model file runs and gives what its manifest says, on a plain grey picture. Raises ModelError."""
     grey = np.full((variant.height_px, variant.width_px, 3), spec.input.padding, np.uint8)
-    Detector(spec, variant, _open(file, spec, variant, threads=1)).detect(grey)
+    Detector.open(file, spec, variant).detect(grey)
 
 
 def resolve(path: Path | None) -> tuple[Path, ModelSpec, Variant]:

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from sealwatch.models import manifest
-from sealwatch.models.manifest import Manifest
+from sealwatch.models.manifest import Decoding, Manifest, ModelSpec, SourceSpec, Variant
 
 SIDE = 64
 
@@ -68,3 +68,15 @@ def archive(files: dict[str, bytes]) -> bytes:
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def sketch_spec(*, source: SourceSpec | None = None, variants: list[Variant] | None = None) -> ModelSpec:
+    """Describes the small network of `test_convert`: NanoDet's shape and classes, 64 x 64 pixels."""
+    return ModelSpec(
+        name="sketch",
+        summary="a small network",
+        decoding=Decoding.BOXES_SCORES,
+        classes=manifest.packaged().model[0].classes,
+        source=source,
+        variant=variants or [Variant(file="sketch.onnx", width_px=64, height_px=64)],
+    )

@@ -43,7 +43,7 @@ def test_loading_a_model_needs_neither(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", ["fetch", "list"])
+@pytest.mark.parametrize("command", ["fetch", "list", "evaluate"])
 def test_help_is_there_without_the_converter(command: str) -> None:
     program = f"from sealwatch.cli import main\nraise SystemExit(main(['models', {command!r}, '--help']))"
     done = run_without("onnx onnxruntime.quantization", program)
