@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sealwatch.edge.ports import Image
+from sealwatch.edge.video.pyramid import halve_below, shrink
 
 Grid = npt.NDArray[np.float32]
 
@@ -20,7 +21,7 @@ _ROWS, _COLUMNS = 6, 8
 _STRUCTURED: Final = 6.0  # a cell whose edges vary less than this has nothing to recognise
 _ALIKE: Final = 0.4  # correlation above which a cell shows the same as before
 _LONG_SIDE_PX: Final = 160
-_SHARP_SIDE_PX: Final = 320
+_SHARP_BELOW_PX: Final = 640
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +58,8 @@ class Shift:
 
 def measure(grey: Image) -> Condition:
     """The condition of one picture (rows x columns, 0-255)."""
-    middle = _narrow(grey, _SHARP_SIDE_PX)
-    small = _narrow(middle, _LONG_SIDE_PX)
+    middle = halve_below(grey, _SHARP_BELOW_PX)
+    small = shrink(middle, _LONG_SIDE_PX)
     values = small.astype(np.float32)
     mean, spread = cv2.meanStdDev(small)
     edges = _edges(values)
@@ -106,14 +107,3 @@ def _edges(values: Grid) -> Grid:
     down = cv2.Sobel(values, cv2.CV_32F, 0, 1, ksize=3)
     edges: Grid = cv2.blur(cv2.magnitude(across, down), (3, 3))
     return edges
-
-
-def _narrow(grey: Image, long_side_px: int) -> Image:
-    height, width = grey.shape[:2]
-    factor = long_side_px / max(height, width)
-    if factor >= 1.0:
-        return grey
-    small: Image = cv2.resize(
-        grey, (max(16, round(width * factor)), max(12, round(height * factor))), interpolation=cv2.INTER_AREA
-    )
-    return small

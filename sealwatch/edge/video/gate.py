@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from sealwatch.edge.ports import Image
 from sealwatch.edge.video.geometry import Box
+from sealwatch.edge.video.pyramid import shrink
 
 Grid = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
@@ -77,7 +78,7 @@ class MotionGate:
 
     def look(self, grey: Image, now_s: float) -> GateResult:
         """Judge one picture (rows x columns, 0-255) taken at `now_s` (monotonic seconds)."""
-        small = shrink(grey)
+        small = shrink(grey, LONG_SIDE_PX)
         if grey.shape != self._shape:
             self._shape = grey.shape
             self._begin(small, now_s)
@@ -159,38 +160,27 @@ class MotionGate:
     def _boxes(self, mask: Mask, near: Mask) -> tuple[tuple[Box, ...], bool]:
         """Regions that are large enough and were about there in the picture before; whether others were not."""
         height, width = mask.shape
-        joined = cv2.dilate(mask, _JOIN)
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+        if not mask.any():
+            return (), False
+        joined = cv2.dilate(mask, _JOIN)[::2, ::2]  # half of it is enough once it is joined, and four times faster
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(
+            np.ascontiguousarray(joined), connectivity=4, ltype=cv2.CV_16U
+        )
         least_px = max(4.0, self._set.least_area * mask.size)
-        found: list[Box] = []
-        seen_once = False
-        for index in range(1, count):
-            x, y, w, h, _ = (int(v) for v in stats[index])
-            here = labels[y : y + h, x : x + w] == index
-            part = mask[y : y + h, x : x + w]
-            own = int(np.count_nonzero(part[here]))
-            if own < least_px:
-                continue
-            confirmed = int(np.count_nonzero(part[here] & near[y : y + h, x : x + w][here]))
-            if confirmed * 4 < own:
-                seen_once = True
-                continue
-            found.append(Box(x / width, y / height, (x + w) / width, (y + h) / height))
+        spots = np.flatnonzero(mask)
+        named = labels[spots // width // 2, spots % width // 2]
+        own = np.bincount(named, minlength=count)
+        confirmed = np.bincount(named[near.reshape(-1)[spots] > 0], minlength=count)
+        large = own >= least_px
+        large[0] = False
+        there = large & (confirmed * 4 >= own)
+        found = [
+            Box(2 * x / width, 2 * y / height, min(1.0, 2 * (x + w) / width), min(1.0, 2 * (y + h) / height))
+            for x, y, w, h in (stats[index, :4].tolist() for index in np.flatnonzero(there))
+        ]
+        seen_once = bool((large & ~there).any())
         return tuple(found), seen_once
 
 
-_NEAR: Any = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+_NEAR: Any = cv2.getStructuringElement(cv2.MORPH_RECT, (7, 7))  # rectangles are separable, and so cheap
 _JOIN: Any = cv2.getStructuringElement(cv2.MORPH_RECT, (5, 5))
-
-
-def shrink(grey: Image) -> Image:
-    """The picture at `LONG_SIDE_PX`, averaged, so that noise shrinks with it."""
-    height, width = grey.shape[:2]
-    factor = LONG_SIDE_PX / max(height, width)
-    if factor >= 1.0:
-        return grey.copy()
-    skip = max(1, int(1 / factor) // 2)  # every second or third row and column is enough to average
-    thin = grey[::skip, ::skip]
-    size = (max(8, round(width * factor)), max(8, round(height * factor)))
-    small: Image = cv2.resize(thin, size, interpolation=cv2.INTER_AREA)
-    return small
