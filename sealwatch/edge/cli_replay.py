@@ -17,7 +17,7 @@ from sealwatch.contract.codes import Phase
 from sealwatch.edge.config import CameraSettings, load_node
 from sealwatch.edge.ports import SourceError
 from sealwatch.edge.video.analyser import Analyser, Decision
-from sealwatch.edge.video.ports import ObjectDetector, StageTimes
+from sealwatch.edge.video.ports import Demand, ObjectDetector, StageTimes
 from sealwatch.edge.video.source import open_source
 
 
@@ -46,12 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def replay(camera: CameraSettings, detector: ObjectDetector) -> Any:
     """Each transition as a dict with ``t_s``, at last the summary with ``summary: true``. Raises SourceError."""
-    clock, times = ManualClock(wall_ms=0, monotonic_s=0.0), StageTimes()
+    clock, times, demand = ManualClock(wall_ms=0, monotonic_s=0.0), StageTimes(), Demand()
     numbers = iter(range(1, 1_000_000_000))
-    analyser = Analyser(camera, detector, times=times, new_id=lambda: f"alarm-{next(numbers)}")
+    analyser = Analyser(camera, detector, times=times, demand=demand, new_id=lambda: f"alarm-{next(numbers)}")
     frames, last_s = 0, 0.0
     totals: Counter[str] = Counter()
-    for frame in open_source(camera, clock, times).frames(threading.Event()):
+    for frame in open_source(camera, clock, times, demand).frames(threading.Event()):
         frames, last_s = frames + 1, frame.pts_s
         for decision in analyser.look(frame).decisions:
             if decision.phase is Phase.START:

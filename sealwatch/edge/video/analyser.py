@@ -16,13 +16,16 @@ from sealwatch.edge.video.finds import Find, search
 from sealwatch.edge.video.gate import GateResult, MotionGate
 from sealwatch.edge.video.geometry import Box
 from sealwatch.edge.video.lines import Crossing, Line, LineState
-from sealwatch.edge.video.ports import ObjectDetector, StageTimes
+from sealwatch.edge.video.ports import Demand, ObjectDetector, StageTimes
 from sealwatch.edge.video.presence import Presence, PresenceRule, PresenceState, Transition
 from sealwatch.edge.video.tracks import Track, TrackState
 from sealwatch.edge.video.zones import Zone, zones_of
 
 _LEVELS = {AlarmKind.PERSON: Level.ORANGE, AlarmKind.VEHICLE: Level.YELLOW, AlarmKind.ANIMAL: Level.BLUE}
 _DELIBERATE = {VideoFault.COVERED, VideoFault.MOVED, VideoFault.FROZEN}  # what somebody does to a camera
+
+
+REST_AFTER_S = 5.0  # without motion, people or doubts about the picture
 
 
 def random_id() -> str:
@@ -88,11 +91,13 @@ class Analyser:
         *,
         times: StageTimes | None = None,
         new_id: Callable[[], str] = random_id,
-        gate: MotionGate | None = None,
+        demand: Demand | None = None,
     ) -> None:
         self._detector, self._new_id = detector, new_id
         self._times = times if times is not None else StageTimes()
-        self._gate = gate or MotionGate()
+        self._demand = demand if demand is not None else Demand()
+        self._gate = MotionGate()
+        self._awake_s = float("-inf")
         self._faults = FaultWatch()
         self._fault_alarm_ids: dict[VideoFault, str] = {}
         self._attention, self._rules = AttentionState(), AttentionSettings()
@@ -130,7 +135,15 @@ class Analyser:
             decisions = [self._fault_decision(change, frame) for change in changes]
             decisions += [d for watch in self._watches for d in self._judge(watch, frame, looked=bool(crops))]
             decisions += [d for counter in self._counters for d in self._count(counter, frame)]
+        self._rest(gate, frame.monotonic_s)
         return Look(gate=gate, crops=crops, tracks=self._tracks.tracks, decisions=tuple(decisions))
+
+    def _rest(self, gate: GateResult, now_s: float) -> None:
+        """Ask for key frames only, once nothing has happened for a while."""
+        calm = gate.reason == "still" and self._faults.calm and not any(t.alive for t in self._tracks.tracks)
+        if not calm:
+            self._awake_s = now_s
+        self._demand.idle = now_s - self._awake_s >= REST_AFTER_S
 
     def _search(self, frame: Frame, crops: Sequence[attention.Interest]) -> list[Find]:
         if not crops:

@@ -156,6 +156,11 @@ class FaultWatch:
         return self._verdict
 
     @property
+    def calm(self) -> bool:
+        """Whether the view is known and nothing about it is in doubt."""
+        return self._verdict.reason == "view_in_place" and bool(self._reference.anchors) and not self._odd_size
+
+    @property
     def standing(self) -> tuple[VideoFault, ...]:
         """Faults whose alarm stands."""
         return tuple(fault for fault, state in sorted(self._states.items()) if state.standing)

@@ -60,6 +60,13 @@ class ScriptedDetector:
 
 
 @dataclass(slots=True)
+class Demand:
+    """What the analysis wants from its source: with `idle`, key frames will do until something happens."""
+
+    idle: bool = False
+
+
+@dataclass(slots=True)
 class StageTimes:
     """CPU seconds of the calling thread by stage (``decode``, ``gate``, ``detect`` ...)."""
 

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -24,7 +25,8 @@ from sealwatch.base import settings
 from sealwatch.base.clock import Clock
 from sealwatch.edge.config import CameraSettings
 from sealwatch.edge.ports import Frame, FrameSource, Image, SourceError
-from sealwatch.edge.video.ports import StageTimes
+from sealwatch.edge.video.decoding import LONGEST_REST_S, Decoder
+from sealwatch.edge.video.ports import Demand, StageTimes
 
 logger = logging.getLogger(__name__)
 
@@ -71,10 +73,12 @@ def address_of(camera: CameraSettings) -> Address:
     return Address(url=source, label=source, live=False)
 
 
-def open_source(camera: CameraSettings, clock: Clock, times: StageTimes | None = None) -> FrameSource:
+def open_source(
+    camera: CameraSettings, clock: Clock, times: StageTimes | None = None, demand: Demand | None = None
+) -> FrameSource:
     """The camera's pictures, `analysis_fps` of them in a second at most. Raises SourceError, SettingsError."""
     address = address_of(camera)
-    return AvSource(address, clock, analysis_fps=camera.analysis_fps, repeat=camera.repeat, times=times)
+    return AvSource(address, clock, analysis_fps=camera.analysis_fps, repeat=camera.repeat, times=times, demand=demand)
 
 
 class AvSource:
@@ -88,10 +92,12 @@ class AvSource:
         analysis_fps: float,
         repeat: bool = False,
         times: StageTimes | None = None,
+        demand: Demand | None = None,
     ) -> None:
         self._address, self._clock, self._repeat = address, clock, repeat
         self._step_s = 1.0 / analysis_fps
         self._times = times if times is not None else StageTimes()
+        self._demand = demand if demand is not None else Demand()
 
     @property
     def label(self) -> str:
@@ -164,7 +170,7 @@ class AvSource:
                 grey=_grey(picture),
                 colour=functools.cache(functools.partial(_colour, picture)),
                 pts_s=played_s + pts_s,
-                captured_at_ms=self._clock.wall_ms(),
+                captured_at_ms=self._clock.wall_ms() - max(0, round((self._clock.monotonic_s() - now_s) * 1000)),
                 monotonic_s=now_s,
                 key_frame=picture.key_frame,
             )
@@ -178,7 +184,9 @@ class AvSource:
         first_s: float | None = None
         last_s = 0.0
         usual_s = float(1 / stream.average_rate) if stream.average_rate else 1.0 / 25
+        base = stream.time_base or Fraction(1, 90_000)
         packets = container.demux(stream)
+        decoder = Decoder(stream.codec_context, self._demand)
         while True:
             with self._times.stage("decode"):
                 try:
@@ -189,13 +197,12 @@ class AvSource:
                     raise SourceError(f"{self.label}: {cause}", reason=reason) from None
                 if packet is None:
                     return
-                try:
-                    pictures = packet.decode()
-                except av.FFmpegError:
-                    continue  # a broken packet: the next key frame mends the picture
+                pictures = list(decoder.decode(packet))
             for picture in pictures:
                 counter.pictures += 1
-                stamp_s = picture.time if picture.pts is not None else (first_s or 0.0) + last_s + usual_s
+                stamp_s = (first_s or 0.0) + last_s + usual_s
+                if picture.pts is not None:
+                    stamp_s = float(picture.pts * base)  # the picture's own time base is lost when a decoder is drained
                 first_s = stamp_s if first_s is None else first_s
                 last_s = counter.last_s = stamp_s - first_s
                 yield picture, last_s
@@ -229,6 +236,7 @@ class _Pacer:
         self._next_s: float | None = None
         self._origin_s: float | None = None
         self._least_lag_s = float("inf")
+        self._late_s: float | None = None
 
     def due(self, pts_s: float, stop: threading.Event) -> float | None:
         """The monotonic time of a picture that is to be looked at, else None."""
@@ -237,19 +245,32 @@ class _Pacer:
         if pts_s < self._next_s - 0.2 * self._step_s:
             return None
         self._next_s = max(self._next_s + self._step_s, pts_s + 0.5 * self._step_s)
+        return self._live_time(pts_s) if self._live else self._file_time(pts_s, stop)
+
+    def _live_time(self, pts_s: float) -> float | None:
+        """When the camera took it, judged by the pictures that came with the least delay; None if it is stale."""
         now_s = self._clock.monotonic_s()
-        if self._live:
-            lag_s = now_s - pts_s
-            if abs(lag_s - self._least_lag_s) > 30.0:
-                self._least_lag_s = lag_s  # first picture, or the stream's time jumped
-            self._least_lag_s = min(self._least_lag_s + 0.001, lag_s)
-            return None if lag_s - self._least_lag_s > MAX_LAG_S else now_s
+        lag_s = now_s - pts_s
+        if abs(lag_s - self._least_lag_s) > 30.0:
+            self._least_lag_s = lag_s  # first picture, or the stream's time jumped
+        self._least_lag_s = min(self._least_lag_s + 0.001, lag_s)
+        late_s = lag_s - self._least_lag_s
+        if late_s > MAX_LAG_S and not self._replays(late_s):
+            return None
+        return now_s - late_s
+
+    def _replays(self, late_s: float) -> bool:
+        """Whether so late a picture is one of those that were kept while at rest, which catch up within a moment."""
+        before_s, self._late_s = self._late_s, late_s
+        return late_s <= LONGEST_REST_S and (before_s is None or late_s < before_s + 0.05)
+
+    def _file_time(self, pts_s: float, stop: threading.Event) -> float:
         if self._origin_s is None:
-            self._origin_s = now_s - pts_s
+            self._origin_s = self._clock.monotonic_s() - pts_s
         due_s = self._origin_s + pts_s
         while (wait_s := due_s - self._clock.monotonic_s()) > 0 and not stop.is_set():
             self._clock.sleep(min(wait_s, 0.5))
-        return self._clock.monotonic_s()
+        return due_s
 
 
 def _grey(picture: VideoFrame) -> Image:

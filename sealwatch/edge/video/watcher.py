@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,7 +17,7 @@ from sealwatch.edge.ports import Frame, FrameSource, Sink, SourceError
 from sealwatch.edge.video import signal_loss
 from sealwatch.edge.video.analyser import Analyser, Decision, Look, boxes_of, random_id
 from sealwatch.edge.video.drafts import draft
-from sealwatch.edge.video.ports import ObjectDetector, StageTimes
+from sealwatch.edge.video.ports import Demand, ObjectDetector, StageTimes
 from sealwatch.edge.video.signal_loss import SignalState
 from sealwatch.edge.video.snapshot import jpeg
 from sealwatch.edge.video.source import open_source
@@ -59,12 +59,13 @@ class CameraWatcher:
         sink: Sink,
         clock: Clock,
         *,
-        connect: Callable[[CameraSettings, Clock, StageTimes], FrameSource] = open_source,
+        connect: Callable[[CameraSettings, Clock, StageTimes, Demand], FrameSource] = open_source,
         new_id: Callable[[], str] = random_id,
     ) -> None:
         self._camera, self._detector, self._sink, self._clock = camera, detector, sink, clock
         self._connect, self._new_id = connect, new_id
         self.times = StageTimes()
+        self._demand = Demand()
         self._evidence = _Evidence()
         self._told_down = False
         self._signal_alarm_id = ""
@@ -75,13 +76,13 @@ class CameraWatcher:
 
     def run(self, stop: threading.Event) -> None:
         """Watch until `stop` is set, reconnecting for ever. Raises SettingsError for a secret that is not there."""
-        analyser = Analyser(self._camera, self._detector, times=self.times, new_id=self._new_id)
+        analyser = Analyser(self._camera, self._detector, times=self.times, new_id=self._new_id, demand=self._demand)
         signal = SignalState(quiet_since_s=self._clock.monotonic_s(), quiet_since_ms=self._clock.wall_ms())
         interval = _Interval(self._clock.monotonic_s())
         attempt = 0
         while not stop.is_set():
             try:
-                for frame in self._connect(self._camera, self._clock, self.times).frames(stop):
+                for frame in self._pictures(stop):
                     attempt = 0
                     self._came_back()
                     signal, phases = signal_loss.picture(signal, now_s=frame.monotonic_s, now_ms=frame.captured_at_ms)
@@ -119,6 +120,10 @@ class CameraWatcher:
             evidence_at_ms=evidence.changed_at_ms,
             numbers=numbers,
         )
+
+    def _pictures(self, stop: threading.Event) -> Iterator[Frame]:
+        self._demand.idle = False
+        return self._connect(self._camera, self._clock, self.times, self._demand).frames(stop)
 
     def _tell(self, analyser: Analyser, look: Look, frame: Frame) -> None:
         for decision in look.decisions:

@@ -56,14 +56,16 @@ def detector() -> ScriptedDetector:
     return ScriptedDetector(find_figure)
 
 
-def write_clip(path: Path, pictures: Sequence[Image], *, fps: int = 10, codec: str = "libx264") -> Path:
+def write_clip(
+    path: Path, pictures: Sequence[Image], *, fps: int = 10, codec: str = "libx264", key_every: int | None = None
+) -> Path:
     """Write BGR pictures as a video; key frames every two seconds, no B-frames."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=fps)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = pictures[0].shape[1], pictures[0].shape[0]
         stream.pix_fmt = "yuv420p"
-        stream.codec_context.gop_size = 2 * fps
+        stream.codec_context.gop_size = key_every or 2 * fps
         stream.codec_context.max_b_frames = 0
         stream.codec_context.time_base = Fraction(1, fps)
         for picture in pictures:
@@ -74,7 +76,9 @@ def write_clip(path: Path, pictures: Sequence[Image], *, fps: int = 10, codec: s
     return path
 
 
-def visit(*, seconds: float, fps: int, enters_s: float, leaves_s: float, seed: int = 2) -> list[Image]:
+def visit(
+    *, seconds: float, fps: int, enters_s: float, leaves_s: float, seed: int = 2, sigma: float = 3.0
+) -> list[Image]:
     """A quiet wall; somebody walks through from left to right between `enters_s` and `leaves_s`."""
     base, rng = wall(), np.random.default_rng(seed)
     pictures = []
@@ -83,7 +87,7 @@ def visit(*, seconds: float, fps: int, enters_s: float, leaves_s: float, seed: i
         shown = base
         if enters_s <= t_s < leaves_s:
             shown = with_figure(base, 0.1 + 0.8 * (t_s - enters_s) / (leaves_s - enters_s))
-        pictures.append(noisy(shown, rng))
+        pictures.append(noisy(shown, rng, sigma))
     return pictures
 
 

@@ -23,7 +23,7 @@ from sealwatch.edge.config import CameraSettings, ZoneSettings
 from sealwatch.edge.ports import Frame, FrameSource, Image, MemorySink, SourceError
 from sealwatch.edge.video import snapshot
 from sealwatch.edge.video.geometry import Box
-from sealwatch.edge.video.ports import PlainDetection, ScriptedDetector, StageTimes
+from sealwatch.edge.video.ports import Demand, PlainDetection, ScriptedDetector, StageTimes
 from sealwatch.edge.video.watcher import CameraWatcher
 from sealwatch.edge.video.zones import Zone
 from tests.edge.video import clips
@@ -50,7 +50,7 @@ def test_a_walk_through_is_one_alarm_in_time_with_start_and_end(walk: Path) -> N
     assert 6.0 <= start["started_s"] <= 6.5
     assert 23.5 <= end["t_s"] <= 24.8
     assert summary["totals"] == {"person": 1}
-    assert summary["frames"] == 150
+    assert 60 <= summary["frames"] < 150  # while nothing happens only key frames are looked at
     assert summary["seconds"] == pytest.approx(29.8)
     assert {"decode", "gate", "detect"} <= set(summary["cpu_s"])
 
@@ -152,7 +152,7 @@ class Camera:
     def __init__(self, *connections: list[tuple[float, Image]] | str) -> None:
         self.connections = list(connections)
 
-    def connect(self, _settings: CameraSettings, clock: Clock, _times: StageTimes) -> FrameSource:
+    def connect(self, _settings: CameraSettings, clock: Clock, _times: StageTimes, _demand: Demand) -> FrameSource:
         def frames(stop: threading.Event) -> Iterator[Frame]:
             if not self.connections:
                 stop.set()
