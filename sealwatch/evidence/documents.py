@@ -80,8 +80,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     to_ms: Annotated[EpochMs, Meta(description="from_ms plus the length by the stream's own time stamps.")]
     closed_at_ms: EpochMs
     sealed: Annotated[
-        Literal["on_close", "after_restart"],
-        Meta(description="after_restart: hashed when the node came back, because it was killed while writing."),
+        Literal["on_close", "later"],
+        Meta(description="later: the node was interrupted while writing; hashed when it could go on."),
     ] = "on_close"
     clock: ClockState
     encoding: Annotated[str, Meta(max_length=32, description="Codec of the camera; pictures are never re-encoded.")]

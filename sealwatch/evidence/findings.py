@@ -14,7 +14,7 @@ NOTES = frozenset(
         "clock_holdover",
         "clock_offset",
         "clock_stepped_back",
-        "sealed_after_restart",
+        "sealed_later",
         "footage_gap",
     }
 )

@@ -302,8 +302,8 @@ def _clock_notes(manifests: Mapping[str, Manifest], links: Sequence[Link]) -> li
         offset_ms = manifest.clock.offset_ms
         if offset_ms is not None and abs(offset_ms) > LARGE_OFFSET_MS:
             say("clock_offset", name, {"offset_s": f"{offset_ms / 1000:+.1f}"})
-        if manifest.sealed == "after_restart":
-            say("sealed_after_restart", name, {})
+        if manifest.sealed == "later":
+            say("sealed_later", name, {})
         if "gap_s" in manifest.notes:
             say("footage_gap", name, {"gap_s": manifest.notes["gap_s"]})
     ordered = sorted(links, key=lambda link: link.index)
