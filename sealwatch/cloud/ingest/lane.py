@@ -106,7 +106,8 @@ class Lane:
     def stop(self) -> None:
         """Finish the batch under way with its acks, then leave."""
         self._stop.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         self._session.stop()
 
     def _connected(self) -> None:

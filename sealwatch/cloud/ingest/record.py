@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from sqlalchemy import insert, select, tuple_
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sealwatch.base.clock import Clock
-from sealwatch.cloud.db.engine import Database
+from sealwatch.cloud.db.engine import Database, is_passing
 from sealwatch.cloud.db.tables import AlarmTransition, Received
 from sealwatch.cloud.incidents.intake import take_alarm
 from sealwatch.cloud.ingest import rows
@@ -33,6 +32,8 @@ from sealwatch.contract.messages import Alarm, Origin, Reply, Samples, Snapshot,
 
 logger = logging.getLogger(__name__)
 _RACES: Final = 3
+_UNSTORABLE: Final = (SQLAlchemyError, ValueError, TypeError, LookupError, ArithmeticError)
+"""What storing one particular message can raise, where the store itself is well."""
 
 Identity = tuple[str, str, int, str]
 """node_id, boot_id, seq, channel."""
@@ -93,12 +94,12 @@ class Recorder:
         """
         try:
             registry = self._registry()
-        except (OperationalError, InterfaceError, PoolTimeout, OSError) as error:
+        except (SQLAlchemyError, OSError) as error:
             raise StoreUnavailable(str(error)) from error
         judged = [_Judged(arrival, judge(arrival.topic, arrival.payload, registry)) for arrival in arrivals]
         try:
             return list(self._together(judged))
-        except (IntegrityError, SQLAlchemyError, ValueError, TypeError, LookupError, ArithmeticError) as error:
+        except _UNSTORABLE as error:
             logger.warning("a batch of %d could not be stored together (%s); one by one now", len(judged), error)
         return self._one_by_one(judged)
 
@@ -119,7 +120,7 @@ class Recorder:
                 return self._together([one])[0]
             except IntegrityError as error:  # another worker took the same message, or opened the site's incident
                 cause: Exception = error
-            except (SQLAlchemyError, ValueError, TypeError, LookupError, ArithmeticError) as error:
+            except _UNSTORABLE as error:
                 cause = error
                 break
         logger.error("a message under %s can't be stored: %s", one.arrival.topic, cause)
@@ -134,8 +135,10 @@ class Recorder:
         try:
             with self._database.write() as session:
                 outcomes = self._in_transaction(session, judged)
-        except (OperationalError, InterfaceError, PoolTimeout, OSError) as error:
-            raise StoreUnavailable(str(error)) from error
+        except (SQLAlchemyError, OSError) as error:
+            if is_passing(error):
+                raise StoreUnavailable(str(error)) from error
+            raise
         self._count(outcomes)
         return outcomes
 

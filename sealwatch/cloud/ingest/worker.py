@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from sealwatch.base.clock import Clock
 from sealwatch.base.mqtt import MqttSettings
@@ -75,5 +76,5 @@ class Ingest:
 
     def stop(self) -> None:
         """Finish what is under way and leave; un-acked messages come again at the next start."""
-        for lane in self.lanes:
-            lane.stop()
+        with ThreadPoolExecutor(max_workers=len(self.lanes)) as pool:  # each waits a second for a broker that is down
+            list(pool.map(Lane.stop, self.lanes))
