@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import smtplib
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -47,16 +48,24 @@ class EmailChannel:
             message = compose(request, sender=self._smtp.sender, now_ms=self._clock.wall_ms())
         except ValueError as error:
             return Submission(ok=False, outcome=f"the address {request.address!r} is not usable: {error}")
+        return self._talk(lambda server: self._hand_over(server, request, message))
+
+    def probe(self) -> str:
+        """Connect and log in without sending anything: "" where that works, else what went wrong."""
+        submission = self._talk(self._greet)
+        return "" if submission.ok else submission.outcome
+
+    def _talk(self, conversation: Callable[[smtplib.SMTP], Submission]) -> Submission:
+        """Hold one conversation with the server; whatever goes wrong is a failed submission with its cause."""
         try:
             server = self._connected()
             try:
-                return self._hand_over(server, request, message)
+                return conversation(server)
             finally:
                 _leave(server)
         except smtplib.SMTPAuthenticationError as error:
-            return Submission(
-                ok=False, outcome=_reply("the server refused the login", error.smtp_code, error.smtp_error)
-            )
+            outcome = _reply("the server refused the login", error.smtp_code, error.smtp_error)
+            return Submission(ok=False, outcome=outcome)
         except smtplib.SMTPResponseException as error:
             outcome = _reply("the server refused", error.smtp_code, error.smtp_error)
             return Submission(ok=False, outcome=outcome, retry=400 <= error.smtp_code < 500 or error.smtp_code < 0)
@@ -65,9 +74,9 @@ class EmailChannel:
         except smtplib.SMTPNotSupportedError as error:
             return Submission(ok=False, outcome=f"the server cannot do what is configured: {error}")
         except UnicodeError:
-            return Submission(ok=False, outcome=f"the address {request.address!r} has letters that SMTP cannot carry")
+            return Submission(ok=False, outcome="the address has letters that SMTP cannot carry")
         except (smtplib.SMTPException, OSError) as error:
-            return Submission(ok=False, outcome=f"the server cannot be reached: {error}", retry=True)
+            return Submission(ok=False, outcome=f"the server {self._smtp.host} cannot be reached: {error}", retry=True)
 
     def _connected(self) -> smtplib.SMTP:
         if self._smtp.security == "tls":
@@ -81,10 +90,14 @@ class EmailChannel:
             raise
         return server
 
-    def _hand_over(self, server: smtplib.SMTP, request: PageRequest, message: EmailMessage) -> Submission:
+    def _greet(self, server: smtplib.SMTP) -> Submission:
         if self._smtp.username:
             server.login(self._smtp.username, self._password)
         server.ehlo_or_helo_if_needed()
+        return Submission(ok=True, outcome="")
+
+    def _hand_over(self, server: smtplib.SMTP, request: PageRequest, message: EmailMessage) -> Submission:
+        self._greet(server)
         code, reply = server.mail(self._smtp.sender)
         if code != 250:
             return _refused("the sender was refused", code, reply)
@@ -108,8 +121,9 @@ def compose(request: PageRequest, *, sender: str, now_ms: int) -> EmailMessage:
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers, please
     if request.level == "red":
         message["Importance"] = "high"
-    if not message["To"].addresses or message["To"].defects:
-        raise ValueError("it is no e-mail address")
+    addresses = message["To"].addresses
+    if len(addresses) != 1 or addresses[0].addr_spec != request.address or message["To"].defects:
+        raise ValueError("it is not one plain e-mail address")
     message.set_content(request.body + "\n", charset="utf-8")
     return message
 

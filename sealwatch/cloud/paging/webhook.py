@@ -57,7 +57,7 @@ class WebhookChannel:
                 return judge(response.status_code, self._read(response))
         except httpx.TimeoutException:
             return Submission(ok=False, outcome="the receiver did not answer in time", retry=True)
-        except httpx.InvalidURL as error:
+        except (httpx.InvalidURL, UnicodeError) as error:
             return Submission(ok=False, outcome=f"the receiver's URL is not usable: {error}")
         except httpx.UnsupportedProtocol:
             return Submission(ok=False, outcome="the receiver's URL must begin with http:// or https://")
