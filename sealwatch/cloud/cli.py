@@ -3,31 +3,88 @@
 from __future__ import annotations
 
 import argparse
+import json
+import signal
+import threading
 from pathlib import Path
 
-from sealwatch.cloud.config import CloudSettings, data_dir, load_cloud
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from sealwatch.base import text
+from sealwatch.base.errors import CommandFailed
+from sealwatch.cloud import check, logs
+from sealwatch.cloud.config import data_dir, load_cloud
 from sealwatch.cloud.db import migrate
 from sealwatch.cloud.db.engine import open_engine, sqlite_url
+from sealwatch.cloud.service import Service
+
+_LOOK_S = 1.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this room's commands."""
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="take alarms, page people, serve the pages; until it is told to stop")
+    serve.add_argument("--verbose", action="store_true", help="log details too")
+    serve.set_defaults(run=_serve)
     schema = commands.add_parser("migrate", help="bring the database to the newest schema")
-    schema.add_argument("--config", type=Path, required=True, metavar="cloud.toml")
     schema.set_defaults(run=_migrate)
+    checks = commands.add_parser("check", help="try everything the service stands on; sends nothing, changes nothing")
+    checks.add_argument("--json", action="store_true", help="one JSON document instead of a table")
+    checks.set_defaults(run=_check)
+    for command in (serve, schema, checks):
+        command.add_argument("--config", type=Path, required=True, metavar="cloud.toml")
 
 
-def database_url(settings: CloudSettings, path: Path) -> str:
-    """The URL of the service's database."""
-    return sqlite_url(data_dir(settings, path) / "cloud.sqlite")
+def _serve(arguments: argparse.Namespace) -> int:
+    settings = load_cloud(arguments.config)
+    logs.configure(verbose=arguments.verbose)
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    service = Service(settings, arguments.config)
+    try:
+        service.start()
+        while not told.wait(_LOOK_S):
+            if not service.serving:
+                raise CommandFailed("the web server has ended by itself; see the log above")
+    finally:
+        service.stop()
+    return 0
 
 
 def _migrate(arguments: argparse.Namespace) -> int:
-    settings = load_cloud(arguments.config)
-    data_dir(settings, arguments.config).mkdir(parents=True, exist_ok=True)
-    engine = open_engine(database_url(settings, arguments.config))
-    before, after = migrate.migrate(engine)
-    engine.dispose()
-    print(f"schema {after}, nothing to do" if before == after else f"schema {before or 'none'} -> {after}")
+    settings, language = load_cloud(arguments.config), text.terminal_language()
+    folder = data_dir(settings, arguments.config)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = open_engine(sqlite_url(folder / "cloud.sqlite"))
+    try:
+        before, after = migrate.migrate(engine)
+    finally:
+        engine.dispose()
+    if before == after:
+        print(text.say(language, "cloud.schema.same", revision=after))
+    else:
+        none = text.say(language, "cloud.schema.none")
+        print(text.say(language, "cloud.schema.moved", before=before or none, after=after))
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    settings, language = load_cloud(arguments.config), text.terminal_language()
+    findings = check.run(settings, arguments.config, language)
+    if arguments.json:
+        print(json.dumps([msgspec.to_builtins(finding) for finding in findings], ensure_ascii=False))
+    else:
+        table = Table(title=text.say(language, "cloud.check.title", file=arguments.config))
+        for column in ("part", "state", "finding"):
+            table.add_column(text.say(language, f"cloud.check.{column}"))
+        for finding in findings:
+            state = text.say(language, "cloud.check.ok" if finding.ok else "cloud.check.bad")
+            colour = "green" if finding.ok else "bold red"
+            part = text.say(language, f"cloud.part.{finding.part}")
+            table.add_row(part, f"[{colour}]{state}[/]", finding.sentence)
+        Console().print(table)
+    return 0 if all(finding.ok for finding in findings) else 1

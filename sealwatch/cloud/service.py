@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import secrets
+import socket
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
+
+from sqlalchemy.exc import DatabaseError
 
 from sealwatch.base import settings as settings_
 from sealwatch.base.clock import Clock, SystemClock
-from sealwatch.base.errors import UsageError
+from sealwatch.base.errors import CommandFailed, UsageError
 from sealwatch.cloud.auth import secret as secrets_
 from sealwatch.cloud.auth.links import LinkSigner
 from sealwatch.cloud.config import CloudSettings, data_dir
@@ -26,8 +32,11 @@ from sealwatch.cloud.paging.webhook import WebhookChannel
 from sealwatch.cloud.ports import ChangeBus, PageChannel
 from sealwatch.cloud.registry.sync import sync
 from sealwatch.cloud.telemetry.sqlite import SqliteTelemetry
+from sealwatch.cloud.web.server import build_server
+from sealwatch.cloud.web.services import WebServices
 
 logger = logging.getLogger(__name__)
+_WEB_START_S: Final = 15.0
 
 
 class Service:
@@ -35,43 +44,79 @@ class Service:
 
     def __init__(self, settings: CloudSettings, config_path: Path, clock: Clock | None = None) -> None:
         """Open what is on disk. Raises UsageError and SettingsError; nothing is sent or received before `start`."""
-        self.settings, self._config_path = settings, config_path
+        self.settings = settings
         self.clock = clock or SystemClock()
         self.data_dir = data_dir(settings, config_path)
-        self._lock = _only_service(self.data_dir)
-        self.database = _database(self.data_dir)
-        with self.database.write() as session:
-            report = sync(session, settings)
-        logger.info(
-            "registry: %d added, %d changed, %d removed",
-            *(len(n) for n in (report.added, report.changed, report.removed)),
-        )
-        secret = secrets_.load_or_create(self.data_dir)
         self.changes = ChangeBus()
-        self.links = LinkSigner(secret, settings.web.public_url)
-        self.telemetry = SqliteTelemetry(self.data_dir / "telemetry.sqlite")
-        self.evidence = FileEvidence(self.data_dir / "evidence")
-        self.channels = channels(settings)
+        self._socket: socket.socket | None = None
+        self._web = threading.Thread(target=self._serve, name="web", daemon=True)
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(_only_service(self.data_dir))
+            self.database = _database(self.data_dir)
+            opened.callback(self.database.close)
+            self._register()
+            self._secret = secrets_.load_or_create(self.data_dir)
+            self.links = LinkSigner(self._secret, settings.web.public_url)
+            self.telemetry = SqliteTelemetry(self.data_dir / "telemetry.sqlite")
+            opened.callback(self.telemetry.close)
+            self.evidence = FileEvidence(self.data_dir / "evidence")
+            self._build_workers(opened)
+            self._server = build_server(self._web_services())
+            self._opened = opened.pop_all()
+
+    def _register(self) -> None:
+        with self.database.write() as session:
+            report = sync(session, self.settings)
+        counts = (len(report.added), len(report.changed), len(report.removed))
+        logger.info("registry: %d added, %d changed, %d removed", *counts)
+
+    def _build_workers(self, opened: contextlib.ExitStack) -> None:
         worker = _worker_name(self.data_dir)
         self.pager = Pager(
             self.database,
-            channels=self.channels,
+            channels=channels(self.settings, opened),
             links=self.links,
             clock=self.clock,
             changes=self.changes,
             worker=worker,
         )
         self.ingest = Ingest(
-            mqtt=settings.mqtt,
-            group=settings.ingest_group,
+            mqtt=self.settings.mqtt,
+            group=self.settings.ingest_group,
             worker=worker,
             database=self.database,
             telemetry=self.telemetry,
             evidence=self.evidence,
-            ladder=ladders.from_settings(settings),
+            ladder=ladders.from_settings(self.settings),
             clock=self.clock,
             committed=self.changes.announce,
         )
+
+    def _web_services(self) -> WebServices:
+        return WebServices(
+            database=self.database,
+            telemetry=self.telemetry,
+            evidence=self.evidence,
+            links=self.links,
+            settings=self.settings,
+            secret=self._secret,
+            changes=self.changes,
+            counters=self.counters,
+            clock=self.clock,
+        )
+
+    @property
+    def port(self) -> int:
+        """The TCP port of the pages, once started."""
+        return int(self._socket.getsockname()[1]) if self._socket is not None else self.settings.web.port
+
+    @property
+    def serving(self) -> bool:
+        """Whether the pages are being served."""
+        return self._web.is_alive() and self._server.started
+
+    def _serve(self) -> None:
+        self._server.run(sockets=None if self._socket is None else [self._socket])
 
     def counters(self) -> Mapping[str, int]:
         """Running totals of ingestion (``ingest_…``) and paging (``pages_…``)."""
@@ -79,28 +124,53 @@ class Service:
         return {f"ingest_{name}": count for name, count in self.ingest.counters.flat().items()} | pages
 
     def start(self) -> None:
-        """Page what is due, then listen. Raises UsageError where the port is taken."""
+        """Serve the pages, page what is due, then listen to the nodes. Raises UsageError where the port is taken."""
+        web = self.settings.web
+        self._socket = _listen(web.host, web.port)
+        self._web.start()
+        until_s = time.monotonic() + _WEB_START_S
+        while not self._server.started and self._web.is_alive() and time.monotonic() < until_s:
+            time.sleep(0.01)
+        if not self.serving:
+            raise CommandFailed("the web server did not start; see the log above")
         self.pager.take_over()
         self.pager.start()
         self.ingest.start()
+        logger.info("serving %s on port %d", web.public_url, self.port)
 
     def stop(self) -> None:
-        """Finish what is under way: batches with their acks, pages with their outcome."""
+        """Finish what is under way: batches with their acks, pages with their outcome, answers being given."""
         self.ingest.stop()
         self.pager.stop()
-        for channel in self.channels.values():
-            if isinstance(channel, WebhookChannel):
-                channel.close()
-        self.telemetry.close()
-        self.database.close()
-        self._lock.close()
+        self._server.should_exit = True
+        if self._web.is_alive():
+            self._web.join()
+        if self._socket is not None:
+            self._socket.close()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what is on disk, for a service that was never started; `stop` does it too."""
+        self._opened.close()
 
 
-def channels(settings: CloudSettings) -> dict[str, PageChannel]:
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise UsageError(
+            f"web: {host}:{port} cannot be listened on ({error.strerror}); stop what uses it, or change web.port"
+        ) from None
+
+
+def channels(settings: CloudSettings, opened: contextlib.ExitStack) -> dict[str, PageChannel]:
     """The configured ways to reach people, by the name that the ladder uses. Raises SettingsError for a bad secret."""
     found: dict[str, PageChannel] = {}
     if settings.webhook is not None:
-        found["webhook"] = WebhookChannel(settings_.secret(settings.webhook.secret))
+        webhook = WebhookChannel(settings_.secret(settings.webhook.secret))
+        opened.callback(webhook.close)
+        found["webhook"] = webhook
     if settings.smtp is not None:
         found["email"] = EmailChannel(settings.smtp)
     return found
@@ -122,10 +192,15 @@ def _only_service(folder: Path) -> IO[str]:
 
 
 def _database(folder: Path) -> Database:
-    database = open_database(sqlite_url(folder / "cloud.sqlite"))
-    if migrate.is_behind(database.engine):
-        before, after = migrate.migrate(database.engine)
-        logger.info("database schema %s -> %s", before or "none", after)
+    file = folder / "cloud.sqlite"
+    database = open_database(sqlite_url(file))
+    try:
+        if migrate.is_behind(database.engine):
+            before, after = migrate.migrate(database.engine)
+            logger.info("database schema %s -> %s", before or "none", after)
+    except DatabaseError as error:
+        database.close()
+        raise UsageError(f"{file}: cannot be used as the database ({error.orig}); restore it from a backup") from None
     return database
 
 

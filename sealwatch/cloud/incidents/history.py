@@ -3,7 +3,7 @@
 Kinds and what `detail` holds:
 
 opened, alarm_joined, alarm_changed, alarm_ended   node_id, alarm_id, kind, level (+ verdict where it changed)
-level_raised                                       from, to, verdict
+level_raised, recurred                             from, to, verdict, why
 ladder_started                                     cycle, steps
 page_submitted, page_failed, page_retried          page_id, cycle, step, person_id, channel, attempts, outcome
 page_hastened, page_cancelled, page_reclaimed      page_id, cycle, step, person_id

@@ -1,0 +1,163 @@
+"""`sealwatch cloud check`: everything the service stands on, tried without sending a page or changing anything."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from sealwatch.base import settings as settings_
+from sealwatch.base import text
+from sealwatch.base.errors import UsageError
+from sealwatch.base.mqtt import Session
+from sealwatch.base.text import Language
+from sealwatch.cloud.config import CloudSettings, data_dir
+from sealwatch.cloud.db import migrate
+from sealwatch.cloud.db.engine import open_engine, sqlite_url
+from sealwatch.cloud.paging.mail import EmailChannel
+from sealwatch.cloud.web.services import is_loopback
+
+WAIT_S: Final = 4.0
+_LEAST_FREE_GB: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the table. `part` is a stable name."""
+
+    part: str
+    ok: bool
+    sentence: str
+
+
+def run(settings: CloudSettings, path: Path, language: Language) -> list[Finding]:
+    """Try everything at once; the slowest part decides how long it takes (a few seconds)."""
+    folder = data_dir(settings, path)
+    tries: list[tuple[str, Callable[[], tuple[bool, str]]]] = [
+        ("registry", lambda: _registry(settings, language)),
+        ("ladder", lambda: _ladder(settings, language)),
+        ("data", lambda: _data(folder, language)),
+        ("database", lambda: _database(folder, language)),
+        ("broker", lambda: _broker(settings, language)),
+        ("web", lambda: _web(settings, language)),
+    ]
+    if settings.webhook is not None:
+        tries.append(("webhook", lambda: _webhook(settings, language)))
+    if settings.smtp is not None:
+        tries.append(("email", lambda: _email(settings, language)))
+    with ThreadPoolExecutor(max_workers=len(tries)) as pool:
+        running = [(part, pool.submit(_tried, attempt, language)) for part, attempt in tries]
+        return [Finding(part=part, ok=future.result()[0], sentence=future.result()[1]) for part, future in running]
+
+
+def _tried(attempt: Callable[[], tuple[bool, str]], language: Language) -> tuple[bool, str]:
+    try:
+        return attempt()
+    except UsageError as error:
+        return False, text.say(language, "cloud.found.refused", cause=error)
+
+
+def _registry(settings: CloudSettings, language: Language) -> tuple[bool, str]:
+    if not settings.nodes:
+        return False, text.say(language, "cloud.found.no_nodes")
+    counts = {"sites": len(settings.sites), "nodes": len(settings.nodes), "people": len(settings.people)}
+    return True, text.say(language, "cloud.found.registry", **counts)
+
+
+def _ladder(settings: CloudSettings, language: Language) -> tuple[bool, str]:
+    if not settings.ladder:
+        return False, text.say(language, "cloud.found.no_ladder")
+    steps, pause_s = len(settings.ladder), f"{settings.ladder_repeat_s:g}"
+    return True, text.say(language, "cloud.found.ladder", steps=steps, pause_s=pause_s)
+
+
+def _data(folder: Path, language: Language) -> tuple[bool, str]:
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing) as probe:
+            probe.write(b"x" * 4096)
+            probe.flush()
+    except OSError as error:
+        return False, text.say(language, "cloud.found.no_write", folder=folder, cause=error.strerror)
+    free_gb = shutil.disk_usage(existing).free / 1e9
+    enough = free_gb >= _LEAST_FREE_GB
+    key = "cloud.found.disk" if enough else "cloud.found.disk_full"
+    return enough, text.say(language, key, folder=folder, free_gb=f"{free_gb:.1f}")
+
+
+def _database(folder: Path, language: Language) -> tuple[bool, str]:
+    file = folder / "cloud.sqlite"
+    if not file.exists():
+        return True, text.say(language, "cloud.found.schema_new")
+    engine = open_engine(sqlite_url(file))
+    try:
+        behind = migrate.is_behind(engine)
+        revision = migrate.current_revision(engine) or text.say(language, "cloud.schema.none")
+    finally:
+        engine.dispose()
+    key = "cloud.found.schema_behind" if behind else "cloud.found.schema"
+    return not behind, text.say(language, key, revision=revision)
+
+
+def _broker(settings: CloudSettings, language: Language) -> tuple[bool, str]:
+    url = settings.mqtt.url
+    session = Session(settings.mqtt, client_id=f"sealwatch-check-{secrets.token_hex(4)}", session_expiry_s=0)
+    began_s = time.monotonic()
+    session.start()
+    try:
+        while not session.wait_connected(0.05):
+            if session.refusal:
+                return False, text.say(language, "cloud.found.broker_refused", url=url, cause=session.refusal)
+            if time.monotonic() - began_s > WAIT_S:
+                return False, text.say(language, "cloud.found.no_broker", url=url, wait_s=f"{WAIT_S:g}")
+    finally:
+        session.stop()
+    elapsed_ms = round((time.monotonic() - began_s) * 1000)
+    return True, text.say(language, "cloud.found.broker", url=url, elapsed_ms=elapsed_ms)
+
+
+def _webhook(settings: CloudSettings, language: Language) -> tuple[bool, str]:
+    if settings.webhook is not None:
+        settings_.secret(settings.webhook.secret)
+    receivers = [(person.name, person.webhook_url) for person in settings.people if person.webhook_url]
+    for name, url in receivers:
+        parts = urlsplit(url)
+        try:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            socket.create_connection((parts.hostname or "", port), timeout=WAIT_S).close()
+        except (OSError, ValueError) as error:
+            return False, text.say(
+                language, "cloud.found.no_receiver", person=name, host=parts.netloc.rpartition("@")[2], cause=error
+            )
+    return True, text.say(language, "cloud.found.receivers", count=len(receivers))
+
+
+def _email(settings: CloudSettings, language: Language) -> tuple[bool, str]:
+    if settings.smtp is None:
+        return True, ""
+    refusal = EmailChannel(settings.smtp, timeout_s=WAIT_S).probe()
+    if refusal:
+        return False, text.say(language, "cloud.found.refused", cause=refusal)
+    return True, text.say(language, "cloud.found.smtp", host=settings.smtp.host)
+
+
+def _web(settings: CloudSettings, language: Language) -> tuple[bool, str]:
+    web = settings.web
+    if web.access_token:
+        settings_.secret(web.access_token)
+    elif not is_loopback(web.host):
+        raise UsageError(f"web.host is {web.host}, so web.access_token must be given")
+    try:
+        socket.create_server((web.host, web.port)).close()
+    except OSError as error:
+        values = {"host": web.host, "port": web.port, "cause": error.strerror}
+        return False, text.say(language, "cloud.found.port_taken", **values)
+    return True, text.say(language, "cloud.found.web", url=web.public_url)
