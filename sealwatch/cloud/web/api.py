@@ -220,7 +220,7 @@ def _acknowledge(services: WebServices, incident_id: str, body: AcknowledgeModel
     if outcome.name == "unknown_incident":
         raise Problem(404, "unknown_incident")
     if outcome.name != "acknowledged":
-        raise Problem(409, "conflict")
+        raise Problem(409, "conflict", outcome=outcome.name, by=outcome.by, at_ms=outcome.at_ms)
     services.changes.announce()
     return OutcomeModel(name=outcome.name, changed=outcome.changed, by=outcome.by, at_ms=outcome.at_ms)
 

@@ -73,8 +73,7 @@ def draw(series: Series, *, source_id: str, from_ms: int, to_ms: int, windows: S
     readings = [(at, value) for at, value in points if value is not None]
     if not readings:
         return None
-    ceiling_w, step_w = _scale(max(value for _, value in readings))
-    floor_w = -_scale(-min(value for _, value in readings))[0] if min(v for _, v in readings) < 0 else 0.0
+    floor_w, ceiling_w, step_w = _scale([value for _, value in readings])
     frame = _Frame(from_ms, to_ms, floor_w, ceiling_w)
     gap_ms = _gap_ms([at for at, _ in readings])
     runs = _runs(points, gap_ms)
@@ -132,12 +131,14 @@ class _Frame:
         return Shade(left=round(start, 2), width=round(min(width, 100 - start), 2))
 
 
-def _scale(largest_w: float) -> tuple[float, float]:
-    """(ceiling, distance of grid lines) in W: 1, 2 or 5 times a power of ten, two to five lines."""
-    wanted = max(largest_w * 1.08, 10.0)
-    power = 10.0 ** math.floor(math.log10(wanted / 2))
-    step = next(power * factor for factor in (1, 2, 5, 10) if wanted / (power * factor) <= _MOST_TICKS)
-    return math.ceil(wanted / step) * step, step
+def _scale(watts: Sequence[float]) -> tuple[float, float, float]:
+    """(floor, ceiling, distance of grid lines) in W. Zero is always in the picture; lines stand 1, 2 or 5 times a power
+    of ten apart, about two to five of them."""
+    highest, lowest = max(0.0, *watts) * 1.08, min(0.0, *watts) * 1.08
+    span = max(highest - lowest, 10.0)
+    power = 10.0 ** math.floor(math.log10(span / 2))
+    step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= _MOST_TICKS)
+    return math.floor(lowest / step) * step, max(1, math.ceil(highest / step)) * step, step
 
 
 def _gap_ms(times_ms: Sequence[int]) -> float:

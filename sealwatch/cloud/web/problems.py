@@ -23,7 +23,13 @@ from sealwatch.cloud.web import language as language_
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
-_BY_STATUS: Final = {401: "login_needed", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_BY_STATUS: Final = {
+    400: "invalid_request",
+    401: "login_needed",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+}
 
 ErrorPage = Callable[[Request, int, str, str], Response]  # request, status, title, detail
 
@@ -31,9 +37,10 @@ ErrorPage = Callable[[Request, int, str, str], Response]  # request, status, tit
 class Problem(HTTPException):
     """A request that is refused, with a stable `name`."""
 
-    def __init__(self, status: int, name: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, status: int, name: str, headers: Mapping[str, str] | None = None, **extra: Any) -> None:
         super().__init__(status, name, dict(headers) if headers else None)
         self.name = name
+        self.extra = extra  # further members of the problem details
 
 
 def sentences(language: Language, name: str) -> tuple[str, str]:
@@ -75,7 +82,8 @@ def install(app: FastAPI, page: ErrorPage, always: Mapping[str, str]) -> None:
         status = error.status_code if isinstance(error, HTTPException) else 500
         headers = error.headers if isinstance(error, HTTPException) else None
         name = error.name if isinstance(error, Problem) else _BY_STATUS.get(status, "refused")
-        return respond(request, page, status, name, headers=headers)
+        extra = error.extra if isinstance(error, Problem) else {}
+        return respond(request, page, status, name, headers=headers, **extra)
 
     def invalid(request: Request, error: Exception) -> Response:
         found = error.errors() if isinstance(error, RequestValidationError) else []

@@ -1,0 +1,154 @@
+"""The incident page in a real Chromium: seen, answered, and the answer seen by somebody else at once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cloud.web.scene import RED, Scene
+from tests.cloud.web.test_server import serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+PATIENCE_S = 30
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--accept-lang=zh-CN",
+)  # fmt: skip
+
+Browser = Any
+OpenBrowser = Callable[..., Browser]
+
+
+@pytest.fixture
+def open_browser(tmp_path: Path) -> Iterator[OpenBrowser]:
+    """Starts browsers, each a person of their own; skips where there is no Chromium."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("Chromium and its driver are not installed (apt-get install chromium chromium-driver)")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (pip install selenium)")
+    started: list[Browser] = []
+
+    def start(*, width: int = 360, height: int = 740, script: bool = True) -> Browser:
+        options = webdriver.ChromeOptions()
+        options.binary_location = chromium
+        for flag in (*FLAGS, f"--user-data-dir={tmp_path / f'profile-{len(started)}'}"):
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        if not script:
+            options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
+        browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+        started.append(browser)
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        return browser
+
+    yield start
+    for browser in started:
+        browser.quit()
+
+
+def until(browser: Browser, condition: Callable[[Browser], object]) -> None:
+    from selenium.common.exceptions import StaleElementReferenceException
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, PATIENCE_S, 0.1, [StaleElementReferenceException]).until(condition)
+
+
+def words(browser: Browser, region: str) -> str:
+    return str(browser.find_element("id", region).text)
+
+
+def curve_width(browser: Browser) -> float:
+    """How many pixels of the screen the pieces of the power curve cover from left to right."""
+    return sum(float(line.size["width"]) for line in browser.find_elements("css selector", "#power .line"))
+
+
+def complaints(browser: Browser) -> list[str]:
+    """What the browser's console holds against the page: blocked styles, scripts, missing files."""
+    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] in {"SEVERE", "WARNING"}]
+
+
+def test_an_answer_in_one_window_shows_in_another_without_reloading(scene: Scene, open_browser: OpenBrowser) -> None:
+    scene.add_red()
+    with serving(scene) as (_, url):
+        inspector, desk = open_browser(), open_browser(width=1440, height=900)
+        for browser in (inspector, desk):
+            browser.get(f"{url}/incidents/{RED}")
+            until(browser, lambda b: "实时" in words(b, "live"))
+            until(browser, lambda b: b.execute_script("return document.images[0].naturalWidth") > 0)
+            assert curve_width(browser) > 200
+        desk.execute_script("window.untouched = true")
+        inspector.find_element("id", "acknowledge").click()
+        until(inspector, lambda b: "值班台已应答" in words(b, "actions"))
+        until(desk, lambda b: "值班台已应答" in words(b, "actions"))
+        assert desk.execute_script("return window.untouched") is True
+        assert "值班台应答：到场" in words(desk, "history")
+        assert not desk.find_elements("id", "acknowledge")
+        assert complaints(inspector) == complaints(desk) == []
+
+
+def test_an_answer_from_a_link_shows_on_the_list(scene: Scene, open_browser: OpenBrowser) -> None:
+    scene.add_red()
+    with serving(scene) as (_, url):
+        desk, person = open_browser(width=1440, height=900), open_browser()
+        desk.get(f"{url}/")
+        until(desk, lambda b: "实时" in words(b, "live"))
+        assert "无人应答" in words(desk, "open")
+        person.get(f"{url}/a/{scene.token('wang')}")
+        person.find_element("id", "acknowledge").click()
+        until(person, lambda b: "王建国，您已应答" in words(b, "actions"))
+        until(desk, lambda b: "王建国已应答" in words(b, "open"))
+        assert complaints(desk) == complaints(person) == []
+
+
+def test_on_a_phone_the_answer_is_on_the_first_screen_large_enough_and_nothing_runs_over(
+    scene: Scene, open_browser: OpenBrowser
+) -> None:
+    scene.add_red()
+    scene.add_others()
+    with serving(scene) as (_, url):
+        phone = open_browser()
+        for path in (
+            f"/incidents/{RED}",
+            f"/incidents/{RED}?lang=en",
+            f"/a/{scene.token('wang')}?lang=zh",
+            "/?lang=en",
+        ):
+            phone.get(url + path)
+            assert phone.execute_script("return document.documentElement.scrollWidth") <= 360, path
+            for button in phone.find_elements("css selector", ".buttons button"):
+                box = button.rect
+                assert box["height"] >= 48, path
+                assert box["y"] + box["height"] <= 740, path
+
+
+def test_without_script_the_page_is_read_and_answered(scene: Scene, open_browser: OpenBrowser) -> None:
+    scene.add_red()
+    with serving(scene) as (_, url):
+        phone = open_browser(script=False)
+        phone.get(f"{url}/a/{scene.token('li')}")
+        assert "提升样用电 4 次" in words(phone, "what")
+        assert curve_width(phone) > 200
+        assert not phone.find_element("id", "live").is_displayed()
+        phone.find_element("id", "acknowledge").click()
+        until(phone, lambda b: "李秀英，您已应答" in words(b, "actions"))
+
+
+CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_word_stands_out_from_its_ground(scene: Scene, open_browser: OpenBrowser, scheme: str) -> None:
+    scene.add_red()
+    scene.add_others()
+    with serving(scene) as (_, url):
+        browser = open_browser(width=1440, height=900)
+        feature = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
+        for path in ("/", f"/incidents/{RED}", f"/a/{scene.token('wang')}", "/nowhere"):
+            browser.get(url + path)
+            assert browser.execute_script(CONTRAST) == [], path
