@@ -51,11 +51,11 @@ class Analyser:
         edges = self._finder.feed(t_s, power_w)
         horizon_s = self._finder.horizon_s
         self._pulses, done = pulses.advance(self._pulses, edges)
-        self._hoist, hoisting = hoist.advance(self._hoist, done, horizon_s)
+        self._hoist, hoisting = hoist.advance(self._hoist, done.trips, horizon_s)
         self._step, stepping = step.advance(self._step, edges, horizon_s)
         verdicts = [Verdict(AlarmKind.HOIST_LIKE_CYCLE, hoist.level(self._declared), t) for t in hoisting]
         step_level = step.level(self._declared)
         if step_level is not None:
             verdicts += [Verdict(AlarmKind.POWER_STEP, step_level, t) for t in stepping]
         verdicts.sort(key=lambda v: v.transition.at_s)
-        return Findings(edges, done, verdicts)
+        return Findings(edges, done.pulses, verdicts)

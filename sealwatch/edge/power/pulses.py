@@ -14,7 +14,11 @@ from sealwatch.edge.power.edges import Edge
 
 LONGEST_S = 4 * 3600.0
 """A rise that has not come back by then is a level, not a pulse."""
-_RETURNED_SHARE = 0.3
+TRIP_S = 300.0
+"""A rise is tried as the beginning of a trip for this long."""
+CREEP_S = 45.0
+"""Falls this close together may be one machine slowing down into its landing."""
+_RETURNED_SHARE = 0.2
 _MATCH_LOW, _MATCH_HIGH = 0.65, 1.5
 _OPEN_LIMIT = 16
 
@@ -40,41 +44,74 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True)
 class PulseState:
-    """Rises that have not come back yet, oldest first."""
+    """`open`: rises that have not come back yet; `rises` and `falls`: the last minutes, whatever became of them."""
 
     open: tuple[Edge, ...] = ()
+    rises: tuple[Edge, ...] = ()
+    falls: tuple[Edge, ...] = ()
 
 
-def advance(state: PulseState, edges: Iterable[Edge]) -> tuple[PulseState, list[Pulse]]:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`pulses`: what the matching takes for real. `trips`: every pair of a rise and a fall that could be one trip of a
+    machine, the real one among them; which is decided by repetition."""
+
+    pulses: list[Pulse]
+    trips: list[Pulse]
+
+
+def advance(state: PulseState, edges: Iterable[Edge]) -> tuple[PulseState, Found]:
     """Pulses completed by `edges`."""
-    pulses: list[Pulse] = []
-    rises = state.open
+    found = Found([], [])
+    still, rises, falls = state.open, state.rises, state.falls
     for edge in edges:
         if edge.gap:
-            rises = ()
+            still, rises, falls = (), (), ()
         elif edge.size_w > 0:
-            rises = (*(r for r in rises if edge.t_s - r.t_s <= LONGEST_S), edge)[-_OPEN_LIMIT:]
+            still = (*(r for r in still if edge.t_s - r.t_s <= LONGEST_S), edge)[-_OPEN_LIMIT:]
+            rises = (*(r for r in rises if edge.t_s - r.t_s <= TRIP_S), edge)[-_OPEN_LIMIT:]
         else:
-            rises = _close(rises, edge, pulses)
-    return PulseState(rises), pulses
+            falls = (*(f for f in falls if edge.t_s - f.t_s <= CREEP_S), edge)
+            rises = tuple(r for r in rises if edge.t_s - r.t_s <= TRIP_S)
+            found.trips.extend(_trips(rises, falls))
+            still = _close(still, edge, found.pulses)
+    return PulseState(still, rises, falls), found
+
+
+def _trips(rises: tuple[Edge, ...], falls: tuple[Edge, ...]) -> list[Pulse]:
+    """Every rise that the last fall, alone or with the falls just before it (creeping into a landing), undoes."""
+    last = falls[-1]
+    trips = []
+    for rise in rises:
+        drops = [last.before_w - last.after_w]
+        for fall in falls[-2::-1]:
+            if fall.t_s > rise.t_s:
+                drops.append(drops[-1] - fall.size_w)
+        fits = any(_MATCH_LOW <= drop / rise.size_w <= _MATCH_HIGH for drop in drops)
+        if fits or abs(last.after_w - rise.before_w) <= _RETURNED_SHARE * rise.size_w:
+            trips.append(_pulse(rise, last))
+    return trips
+
+
+def _pulse(rise: Edge, fall: Edge) -> Pulse:
+    return Pulse(rise.t_s, fall.t_s, rise.before_w, rise.size_w, rise.peak_w - rise.before_w)
 
 
 def _close(rises: tuple[Edge, ...], fall: Edge, pulses: list[Pulse]) -> tuple[Edge, ...]:
     drop_w = -fall.size_w
-    # The fall brings the level back below where some rises began: they and everything since is over.
-    returned = [k for k, r in enumerate(rises) if fall.after_w <= r.before_w + _RETURNED_SHARE * r.size_w]
-    matched = [k for k, r in enumerate(rises) if _MATCH_LOW <= drop_w / r.size_w <= _MATCH_HIGH]
-    both = [k for k in matched if k in returned]
-    if both:
-        chosen = min(both, key=lambda k: abs(drop_w - rises[k].size_w))
-    elif returned:
-        chosen = min(returned, key=lambda k: abs(fall.after_w - rises[k].before_w))
-    elif matched:
-        chosen = min(matched, key=lambda k: abs(drop_w - rises[k].size_w))
-    else:
-        return rises
-    rise = rises[chosen]
-    pulses.append(Pulse(rise.t_s, fall.t_s, rise.before_w, max(rise.size_w, drop_w), rise.peak_w - rise.before_w))
-    if chosen in returned:
-        return tuple(r for k, r in enumerate(rises) if k < chosen and k not in returned)
-    return tuple(r for k, r in enumerate(rises) if k != chosen)
+    returned = {k for k, r in enumerate(rises) if abs(fall.after_w - r.before_w) <= _RETURNED_SHARE * r.size_w}
+    matched = {k for k, r in enumerate(rises) if _MATCH_LOW <= drop_w / r.size_w <= _MATCH_HIGH}
+    # What began above the level of now is over, whether or not we could tell by which edge.
+    over = {k for k, r in enumerate(rises) if fall.after_w < r.before_w - _RETURNED_SHARE * r.size_w}
+    candidates = (matched & returned) or returned or matched
+    if not candidates:
+        return tuple(r for k, r in enumerate(rises) if k not in over)
+    # The largest of those that returned: smaller rises inside it were its own ups and downs.
+    chosen = max(candidates, key=lambda k: rises[k].size_w) if returned else _closest(rises, candidates, drop_w)
+    pulses.append(_pulse(rises[chosen], fall))
+    inside = {k for k in range(chosen, len(rises)) if k > chosen and chosen in returned and k in returned | over}
+    return tuple(r for k, r in enumerate(rises) if k not in over | inside | {chosen})
+
+
+def _closest(rises: tuple[Edge, ...], candidates: set[int], drop_w: float) -> int:
+    return min(candidates, key=lambda k: abs(drop_w - rises[k].size_w))

@@ -91,16 +91,29 @@ class Hoist:
             return single_phase(active, self.phase, 0.85)
         return three_phase(active, reactive, shares(rng, 0.005))
 
-    def cycles(self, rng: Rng) -> Iterator[Draw]:
-        """Trip after trip, without end."""
-        while True:
-            yield self.trip(rng)
-            yield idle(self._pause(rng, self.pause_top_s))
-            if self.kind is HoistKind.POWERED:
-                yield self.trip(rng, lifting=False)
-                yield idle(self._pause(rng, self.pause_bottom_s))
-            elif self.kind is HoistKind.BRAKED:
-                yield idle(round(self.length_m / self.speed_m_s * 0.8) + self._pause(rng, self.pause_bottom_s))
+    def cycles(self, rng: Rng, *, trips: int | None = None, ends_s: list[int] | None = None) -> Iterator[Draw]:
+        """Trip after trip. A trip brings one load up; on a single drum the empty vessel has to go down after it.
+
+        The second in which each lift ends, counted from the first piece, is appended to `ends_s`.
+        """
+        second, done = 0, 0
+        while trips is None or done < trips:
+            for piece, lift in self._one_trip(rng):
+                second += len(piece)
+                if lift and ends_s is not None:
+                    ends_s.append(second)
+                yield piece
+            done += 1
+
+    def _one_trip(self, rng: Rng) -> Iterator[tuple[Draw, bool]]:
+        yield self.trip(rng), True
+        yield idle(self._pause(rng, self.pause_top_s)), False
+        if self.kind is HoistKind.POWERED:
+            yield self.trip(rng, lifting=False), False
+            yield idle(self._pause(rng, self.pause_bottom_s)), False
+        elif self.kind is HoistKind.BRAKED:
+            lowering_s = round(self.length_m / self.speed_m_s * 0.8)
+            yield idle(lowering_s + self._pause(rng, self.pause_bottom_s)), False
 
     def _pause(self, rng: Rng, mean_s: float) -> int:
         return max(3, round(mean_s * float(np.exp(rng.normal(0, self.pause_spread)))))

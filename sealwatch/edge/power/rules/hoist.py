@@ -23,14 +23,16 @@ MIN_TRIP_S, MAX_TRIP_S = 20.0, 240.0
 MIN_PULSE_W = 800.0
 """The smallest winches (1.5 kW) at half their load."""
 MIN_PAUSE_S = 5.0
-MAX_PAUSE_S = 240.0
-"""Loading, signalling and changing tubs; longer is not a cycle any more."""
+MAX_PAUSE_S, MAX_PAUSE_TRIPS = 150.0, 1.5
+"""Between two lifts: loading, signalling and changing tubs, and on a single drum the way down, which takes up to one
+and a half times as long as the way up. Longer is not a cycle any more."""
 SIZE_RATIO = 1.6
 """A loaded and a lightly loaded trip differ at most this much."""
-LENGTH_RATIO = 1.6
+LENGTH_RATIO = 1.35
 """Same shaft, same rope, same speed: the length of trips differs at most this much."""
 TRIPS = 2
 _KEEP = 40
+_TRAINS = 24
 _END_PERIODS = 3.0
 _END_AT_LEAST_S = 300.0
 
@@ -69,9 +71,14 @@ class Train:
         return statistics.median(abs(g - middle) for g in gaps) / middle
 
     @property
+    def longest_pause_s(self) -> float:
+        return MAX_PAUSE_S + MAX_PAUSE_TRIPS * self.length_s
+
+    @property
     def due_s(self) -> float:
         """Without another pulse the train is over by then."""
-        return self.pulses[-1].end_s + max(_END_AT_LEAST_S, _END_PERIODS * self.spacing_s)
+        wait_s = max(_END_AT_LEAST_S, _END_PERIODS * self.spacing_s)
+        return self.pulses[-1].end_s + (wait_s if self.raised else self.longest_pause_s + MAX_TRIP_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +86,26 @@ class HoistState:
     trains: tuple[Train, ...] = ()
 
 
-def advance(state: HoistState, pulses: Sequence[Pulse], horizon_s: float) -> tuple[HoistState, list[Transition]]:
-    """Judge `pulses` (in order of their end) and the time up to `horizon_s`."""
+def advance(state: HoistState, trips: Sequence[Pulse], horizon_s: float) -> tuple[HoistState, list[Transition]]:
+    """Judge possible `trips` (in order of their end) and the time up to `horizon_s`.
+
+    A fall may have been offered with several rises; the pairing that repeats is the machine's. One activity is one
+    alarm: while a train is raised, others that run at the same time stay silent.
+    """
     found: list[Transition] = []
     trains = list(state.trains)
-    for pulse in pulses:
-        trains = _expire(trains, pulse.end_s, found)
-        if not (MIN_TRIP_S <= pulse.duration_s <= MAX_TRIP_S and pulse.size_w >= MIN_PULSE_W):
+    for trip in trips:
+        trains = _expire(trains, trip.end_s, found)
+        if not (MIN_TRIP_S <= trip.duration_s <= MAX_TRIP_S and trip.size_w >= MIN_PULSE_W):
             continue
-        fitting = [t for t in trains if _fits(t, pulse)]
+        fitting = [t for t in trains if _fits(t, trip)]
         if fitting:
-            train = min(fitting, key=lambda t: abs(math.log(pulse.size_w / t.size_w)))
-            trains[trains.index(train)] = _tell(_join(train, pulse), found)
-        else:
-            trains.append(Train((pulse,), 1, pulse.start_s))
+            train = min(fitting, key=lambda t: (not t.raised, _unlikeness(t, trip)))
+            busy = any(t.raised and t is not train for t in trains)
+            trains[trains.index(train)] = _tell(_join(train, trip), found, busy=busy)
+        elif not any(t.raised and t.pulses[-1].end_s > trip.start_s for t in trains):
+            trains.append(Train((trip,), 1, trip.start_s))
+    trains = trains[-_TRAINS:] if not any(t.raised for t in trains[:-_TRAINS]) else trains
     return HoistState(tuple(_expire(trains, horizon_s, found))), found
 
 
@@ -112,19 +125,23 @@ def _fits(train: Train, pulse: Pulse) -> bool:
     last = train.pulses[-1]
     pause_s = pulse.start_s - last.end_s
     return (
-        MIN_PAUSE_S <= pause_s <= MAX_PAUSE_S
+        MIN_PAUSE_S <= pause_s <= train.longest_pause_s
         and 1 / SIZE_RATIO <= pulse.size_w / train.size_w <= SIZE_RATIO
         and 1 / LENGTH_RATIO <= pulse.duration_s / train.length_s <= LENGTH_RATIO
     )
+
+
+def _unlikeness(train: Train, pulse: Pulse) -> float:
+    return abs(math.log(pulse.size_w / train.size_w)) + 2 * abs(math.log(pulse.duration_s / train.length_s))
 
 
 def _join(train: Train, pulse: Pulse) -> Train:
     return replace(train, pulses=(*train.pulses, pulse)[-_KEEP:], count=train.count + 1)
 
 
-def _tell(train: Train, found: list[Transition]) -> Train:
+def _tell(train: Train, found: list[Transition], *, busy: bool) -> Train:
     """Start at the second trip; then an update whenever the count has doubled."""
-    if train.count < TRIPS or (train.raised and train.count < 2 * train.told):
+    if busy or train.count < TRIPS or (train.raised and train.count < 2 * train.told):
         return train
     phase = Phase.UPDATE if train.raised else Phase.START
     reason = "pulses_go_on" if train.raised else "similar_pulses_repeat"
