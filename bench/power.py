@@ -29,7 +29,6 @@ from sealwatch.simulator.loads.pump import Pump
 from sealwatch.simulator.loads.site import Feeder, Site
 
 SIZES_KW = (1.5, 2.2, 3.0, 4.0, 5.5, 7.5, 11.0, 15.0, 22.0, 37.0, 55.0, 90.0, 160.0)
-LEAD_S = 900
 START_S = 1_700_000_000.0
 # An edge is known five samples after it happened; the meter and the poll add up to two seconds.
 LATENCY_S = 15
@@ -42,7 +41,9 @@ def after(delay_s: int, pieces: Iterator[Draw]) -> Iterator[Draw]:
 
 def background(name: str, size_w: float, rng: Rng) -> list[Stream]:
     """What runs underneath; machines are ten times the size of the winch."""
-    hut = Stream(Hut().draw(rng, start_s=START_S))
+    if name == "winter hut":
+        return [Stream(Hut(mean_temperature_c=4.0).draw(rng, start_s=START_S))]
+    hut = Stream(Hut(heater_w=0.0, kettle_w=0.0, cooker_w=0.0).draw(rng, start_s=START_S))
     if name == "alone":
         return [hut]
     motor = Motor(10 * size_w)
@@ -71,7 +72,8 @@ def hoisting_run(size_w: float, kind: HoistKind, under: str, rng: Rng) -> tuple[
     """Whether the hoist was raised within two trips, at all within six, and how long after the second lift."""
     machine = winch(size_w, rng, kind=kind, trip_s=float(rng.uniform(35, 170)))
     ends: list[int] = []
-    loads = [*background(under, size_w, rng), Stream(after(LEAD_S, machine.cycles(rng, trips=6, ends_s=ends)))]
+    lead_s = int(rng.integers(1200, 3600))
+    loads = [*background(under, size_w, rng), Stream(after(lead_s, machine.cycles(rng, trips=6, ends_s=ends)))]
     feeder = Feeder(resistance_ohm=min(0.08, 400 / size_w), reactance_ohm=min(0.05, 250 / size_w))
     analyser = Analyser(DeclaredStatus.DRAINAGE_ONLY)
     raised_s = None
@@ -79,11 +81,11 @@ def hoisting_run(size_w: float, kind: HoistKind, under: str, rng: Rng) -> tuple[
         for verdict in analyser.feed(times, power).verdicts:
             if verdict.kind is AlarmKind.HOIST_LIKE_CYCLE and verdict.transition.phase is Phase.START:
                 found_s = verdict.transition.at_s
-                if raised_s is None and found_s >= LEAD_S:
+                if raised_s is None and found_s >= lead_s:
                     raised_s = found_s
-        if len(ends) >= 6 and times[-1] > LEAD_S + ends[-1] + 60:
+        if len(ends) >= 6 and times[-1] > lead_s + ends[-1] + 60:
             break
-    second_s, last_s = LEAD_S + ends[1], LEAD_S + ends[5]
+    second_s, last_s = lead_s + ends[1], lead_s + ends[5]
     if raised_s is None:
         return False, False, float("nan")
     return raised_s <= second_s + LATENCY_S, raised_s <= last_s + LATENCY_S, raised_s - second_s
@@ -92,10 +94,10 @@ def hoisting_run(size_w: float, kind: HoistKind, under: str, rng: Rng) -> tuple[
 def detection(runs: int) -> dict[tuple[str, str, float], Tally]:
     """Tallies by background, kind of hoist and size (kW)."""
     table: dict[tuple[str, str, float], Tally] = defaultdict(Tally)
-    for under in ("alone", "pump x10", "compressor x10"):
+    for under in ("alone", "winter hut", "pump x10", "compressor x10"):
         for kind in HoistKind:
             for size in SIZES_KW:
-                if under != "alone" and not 3.0 <= size <= 16.0:
+                if under.endswith("x10") and not 3.0 <= size <= 16.0:
                     continue
                 for run in range(runs):
                     rng = np.random.default_rng([run, int(size * 10), list(HoistKind).index(kind), len(under)])
@@ -179,6 +181,8 @@ def main() -> None:
             print(f"{key[0]:15} {key[1]:9} {key[2]:6.1f} kW  {cell.hits:3}/{cell.runs} late {cell.late}")
         for name, cond in (
             (">=3 alone", lambda u, s: u == "alone" and s >= 3),
+            ("1.5-3 winter", lambda u, s: u == "winter hut" and s < 3),
+            (">=3 winter", lambda u, s: u == "winter hut" and s >= 3),
             ("1.5-3 alone", lambda u, s: u == "alone" and s < 3),
             ("pump", lambda u, s: u == "pump x10"),
             ("compressor", lambda u, s: u == "compressor x10"),

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from sealwatch.contract.codes import AlarmKind, DeclaredStatus, Level
-from sealwatch.edge.power import pulses
+from sealwatch.edge.power import pulses, square
 from sealwatch.edge.power.edges import Array, Edge, EdgeFinder
 from sealwatch.edge.power.pulses import Pulse, PulseState
 from sealwatch.edge.power.rules import Transition, hoist, step
 from sealwatch.edge.power.rules.hoist import HoistState
 from sealwatch.edge.power.rules.step import StepState
+from sealwatch.edge.power.square import SquareState
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Analyser:
     def __init__(self, declared: DeclaredStatus, *, interval_s: float = 1.0) -> None:
         self._declared = declared
         self._finder = EdgeFinder(interval_s)
+        self._square = SquareState()
         self._pulses = PulseState()
         self._hoist = HoistState()
         self._step = StepState()
@@ -50,7 +52,8 @@ class Analyser:
             t_s, power_w = t_s[good], power_w[good]
         edges = self._finder.feed(t_s, power_w)
         horizon_s = self._finder.horizon_s
-        self._pulses, done = pulses.advance(self._pulses, edges)
+        self._square, own = square.advance(self._square, edges, self._pulses.quiet.level_w)
+        self._pulses, done = pulses.advance(self._pulses, own)
         self._hoist, hoisting = hoist.advance(self._hoist, done.trips, horizon_s)
         self._step, stepping = step.advance(self._step, edges, horizon_s)
         verdicts = [Verdict(AlarmKind.HOIST_LIKE_CYCLE, hoist.level(self._declared), t) for t in hoisting]

@@ -24,19 +24,22 @@ BLOCK = 60
 MIN_EDGE_W = 350.0
 """Below this a change is a fridge or a lamp: a fifth of the smallest winch (1.5 kW) at half its load."""
 _LEVEL_SHARE = 0.012  # motors under steady load scatter about one per cent from second to second
-_NOISE_FACTOR = 4.5 * 0.8  # 4.5 deviations of a difference of two medians of five, each 0.56 of one sample's
+_NOISE_FACTOR = 4.0 * 0.76  # four deviations of a difference of two medians of five (0.54 of one sample's each)
+_LOCAL_FACTOR = 2.0  # eight differences tell little: only what is clearly noise is dropped
 _MAD = 1.4826 / math.sqrt(2)  # median |difference| of neighbours -> standard deviation of one sample
 _GAP_INTERVALS = 6.0
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A change of level. `peak_w` is the highest reading around it (a motor's start), `gap` that it hides in a gap."""
+    """A change of level. `peak_w` is the highest reading around it (a motor's start), `width_s` how long it took, `gap`
+    that it hides in a gap."""
 
     t_s: float
     before_w: float
     after_w: float
     peak_w: float
+    width_s: float = 0.0
     gap: bool = False
 
     @property
@@ -119,9 +122,11 @@ class EdgeFinder:
         middle = (start + stop) // 2 + WINDOW
         around = self._p[start : stop + 2 * WINDOW]
         calm = np.concatenate((np.diff(around[:WINDOW]), np.diff(around[-WINDOW:])))
-        if abs(after_w - before_w) < _NOISE_FACTOR * _MAD * float(np.median(np.abs(calm))):
+        if abs(after_w - before_w) < _LOCAL_FACTOR * _MAD * float(np.median(np.abs(calm))):
             return None
-        return Edge(float(self._t[middle]), before_w, after_w, float(around.max()))
+        width_s = float(self._t[stop + WINDOW] - self._t[start + WINDOW]) * max(0, stop - start + 1 - WINDOW)
+        width_s /= max(1, stop - start)  # an instant change is seen by `WINDOW` medians in a row
+        return Edge(float(self._t[middle]), before_w, after_w, float(around.max()), width_s)
 
     def _across_gap(self) -> list[Edge]:
         if self._level_before_gap_w is None or len(self._p) < WINDOW:

@@ -23,14 +23,16 @@ MIN_TRIP_S, MAX_TRIP_S = 20.0, 240.0
 MIN_PULSE_W = 800.0
 """The smallest winches (1.5 kW) at half their load."""
 MIN_PAUSE_S = 5.0
-MAX_PAUSE_S, MAX_PAUSE_TRIPS = 150.0, 1.5
-"""Between two lifts: loading, signalling and changing tubs, and on a single drum the way down, which takes up to one
-and a half times as long as the way up. Longer is not a cycle any more."""
+MAX_PAUSE_S, MAX_PAUSE_TRIPS = 150.0, 1.0
+"""Between two lifts: loading, signalling and changing tubs, and on a single drum the way down, which takes about
+as long as the way up. Longer is not a cycle any more."""
 SIZE_RATIO = 1.6
 """A loaded and a lightly loaded trip differ at most this much."""
 LENGTH_RATIO = 1.35
 """Same shaft, same rope, same speed: the length of trips differs at most this much."""
 TRIPS = 2
+TRIPS_OF_UNCLEAR = 12
+_FLAT_SHARE = 0.04
 _KEEP = 40
 _TRAINS = 24
 _END_PERIODS = 3.0
@@ -69,6 +71,13 @@ class Train:
             return 0.0
         middle = statistics.median(gaps)
         return statistics.median(abs(g - middle) for g in gaps) / middle
+
+    @property
+    def flat(self) -> bool:
+        """Whether every pulse falls by what it rose, alike each time: nothing is lifted there."""
+        sizes = [p.size_w for p in self.pulses]
+        same = (max(sizes) - min(sizes)) <= _FLAT_SHARE * self.size_w
+        return same and all(abs(p.fall_w - p.size_w) <= _FLAT_SHARE * p.size_w for p in self.pulses)
 
     @property
     def longest_pause_s(self) -> float:
@@ -139,9 +148,22 @@ def _join(train: Train, pulse: Pulse) -> Train:
     return replace(train, pulses=(*train.pulses, pulse)[-_KEEP:], count=train.count + 1)
 
 
+def _needed(train: Train) -> int:
+    """How many trips it takes to be sure.
+
+    Two, as a rule. A load that neither starts like a motor nor changes from time to time is a heater, a plate or a
+    compressor that loads and unloads until many repetitions say otherwise.
+    """
+    if any(p.starts_a_motor for p in train.pulses):
+        return TRIPS
+    if all(p.idles for p in train.pulses) or train.flat:
+        return TRIPS_OF_UNCLEAR
+    return TRIPS
+
+
 def _tell(train: Train, found: list[Transition], *, busy: bool) -> Train:
     """Start at the second trip; then an update whenever the count has doubled."""
-    if busy or train.count < TRIPS or (train.raised and train.count < 2 * train.told):
+    if busy or train.count < _needed(train) or (train.raised and train.count < 2 * train.told):
         return train
     phase = Phase.UPDATE if train.raised else Phase.START
     reason = "pulses_go_on" if train.raised else "similar_pulses_repeat"
