@@ -124,7 +124,9 @@ def quiet_site(kind: str, rng: Rng) -> list[Stream]:
         power = float(rng.choice([5.5, 7.5, 15.0, 22.0, 37.0, 55.0, 110.0])) * 1000
         flow = 4 * power / 1000
         hours = float(rng.uniform(0.4, 3.0))
-        pump = Pump(motor=Motor(power), flow_m3_h=flow, inflow_m3_h=flow * float(rng.uniform(0.1, 0.5)), sump_m3=flow * hours)
+        pump = Pump(
+            motor=Motor(power), flow_m3_h=flow, inflow_m3_h=flow * float(rng.uniform(0.1, 0.5)), sump_m3=flow * hours
+        )
         loads.append(Stream(pump.draw(rng)))
     if kind == "pump, pit pump, hut":
         motor, flow, inflow, pit = pit_pump(rng, float(rng.choice([1500.0, 2200.0, 4000.0])))
@@ -188,12 +190,19 @@ def main() -> None:
             ("compressor", lambda u, s: u == "compressor x10"),
         ):
             cells = [c for k, c in table.items() if cond(k[0], k[2])]
-            print(name, sum(c.hits for c in cells), sum(c.runs for c in cells), sum(c.hits for c in cells) / max(1, sum(c.runs for c in cells)))
+            print(
+                name,
+                sum(c.hits for c in cells),
+                sum(c.runs for c in cells),
+                sum(c.hits for c in cells) / max(1, sum(c.runs for c in cells)),
+            )
     if arguments.only != "detection":
         for kind in QUIET:
             for seed in range(arguments.sites):
                 alarms, spent_s, samples = false_alarms(kind, seed, arguments.days)
-                print(f"{kind:22} seed {seed}: {dict(alarms)}  analysed {samples} samples in {spent_s:.1f} s", flush=True)
+                print(
+                    f"{kind:22} seed {seed}: {dict(alarms)}  analysed {samples} samples in {spent_s:.1f} s", flush=True
+                )
 
 
 if __name__ == "__main__":

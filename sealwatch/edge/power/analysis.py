@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sealwatch.contract.codes import AlarmKind, DeclaredStatus, Level
-from sealwatch.edge.power import pulses, square
+from sealwatch.edge.power import appliances, pulses, square
+from sealwatch.edge.power.appliances import Appliances
 from sealwatch.edge.power.edges import Array, Edge, EdgeFinder
 from sealwatch.edge.power.pulses import Pulse, PulseState
 from sealwatch.edge.power.rules import Transition, hoist, step
@@ -42,6 +43,7 @@ class Analyser:
         self._finder = EdgeFinder(interval_s)
         self._square = SquareState()
         self._pulses = PulseState()
+        self._appliances = Appliances()
         self._hoist = HoistState()
         self._step = StepState()
 
@@ -52,9 +54,10 @@ class Analyser:
             t_s, power_w = t_s[good], power_w[good]
         edges = self._finder.feed(t_s, power_w)
         horizon_s = self._finder.horizon_s
-        self._square, own = square.advance(self._square, edges, self._pulses.quiet.level_w)
+        self._square, own = square.advance(self._square, edges)
         self._pulses, done = pulses.advance(self._pulses, own)
-        self._hoist, hoisting = hoist.advance(self._hoist, done.trips, horizon_s)
+        self._hoist, hoisting = hoist.advance(self._hoist, done.trips, horizon_s, self._appliances)
+        self._appliances = appliances.advance(self._appliances, done.pulses)
         self._step, stepping = step.advance(self._step, edges, horizon_s)
         verdicts = [Verdict(AlarmKind.HOIST_LIKE_CYCLE, hoist.level(self._declared), t) for t in hoisting]
         step_level = step.level(self._declared)

@@ -32,14 +32,18 @@ _GAP_INTERVALS = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A change of level. `peak_w` is the highest reading around it (a motor's start), `width_s` how long it took, `gap`
-    that it hides in a gap."""
+    """A change of level.
+
+    `peak_w` is the highest reading in it (a motor's start), `width_s` how long it took, `noise_w` how much readings
+    scattered in the minute before, `gap` that it hides in a gap.
+    """
 
     t_s: float
     before_w: float
     after_w: float
     peak_w: float
     width_s: float = 0.0
+    noise_w: float = 0.0
     gap: bool = False
 
     @property
@@ -126,7 +130,9 @@ class EdgeFinder:
             return None
         width_s = float(self._t[stop + WINDOW] - self._t[start + WINDOW]) * max(0, stop - start + 1 - WINDOW)
         width_s /= max(1, stop - start)  # an instant change is seen by `WINDOW` medians in a row
-        return Edge(float(self._t[middle]), before_w, after_w, float(around.max()), width_s)
+        block = (self._index + middle) // BLOCK - 1
+        peak_w = float(around[WINDOW - 2 : len(around) - WINDOW + 2].max())
+        return Edge(float(self._t[middle]), before_w, after_w, peak_w, width_s, self._noise_w.get(block, 0.0))
 
     def _across_gap(self) -> list[Edge]:
         if self._level_before_gap_w is None or len(self._p) < WINDOW:

@@ -22,13 +22,12 @@ _RETURNED_SHARE = 0.2
 _MATCH_LOW, _MATCH_HIGH = 0.65, 1.5
 _CREEP_LOW = 0.5  # a machine that slows down into its landing loses at least half of its power
 _OPEN_LIMIT = 16
-_QUIET_HOURS = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
     """Power above `base_w` from `start_s` to `end_s`. `peak_w` is the highest reading at the start above the base,
-    `fall_w` the last fall, `rise_s` how long the rise took, `quiet_w` the lowest level of the site's last day."""
+    `fall_w` the last fall, `rise_s` how long the rise took, `noise_w` how much the readings scattered before."""
 
     start_s: float
     end_s: float
@@ -37,18 +36,18 @@ class Pulse:
     peak_w: float
     fall_w: float
     rise_s: float
-    quiet_w: float = 0.0
+    noise_w: float = 0.0
 
     @property
     def starts_a_motor(self) -> bool:
         """Whether it began like a motor at rest: with its starting current, or softly. A load that was only switched
         (a heater) or loaded (a compressor that turns already) does neither."""
-        return self.peak_w > 1.12 * self.size_w + 100.0 or self.rise_s >= 3.0
+        return self.peak_w - self.size_w > max(0.12 * self.size_w + 100.0, 3 * self.noise_w) or self.rise_s >= 3.0
 
     @property
     def idles(self) -> bool:
         """Whether it stands on a base that a machine of this size would draw unloaded (25-40 % of the whole)."""
-        return 0.25 <= (self.base_w - self.quiet_w) / self.size_w <= 0.85
+        return 0.25 <= self.base_w / self.size_w <= 0.85
 
     @property
     def duration_s(self) -> float:
@@ -60,31 +59,12 @@ class Pulse:
 
 
 @dataclass(frozen=True, slots=True)
-class Quiet:
-    """The lowest level of each of the last hours in which the power changed."""
-
-    hours: tuple[tuple[int, float], ...] = ()
-
-    @property
-    def level_w(self) -> float:
-        """Of the last day; 0 until more than an hour is known."""
-        return min(w for _, w in self.hours) if len(self.hours) > 1 else 0.0
-
-    def seen(self, edge: Edge) -> Quiet:
-        hour, level_w = int(edge.t_s // 3600), min(edge.before_w, edge.after_w)
-        if self.hours and self.hours[-1][0] == hour:
-            return self if level_w >= self.hours[-1][1] else Quiet((*self.hours[:-1], (hour, level_w)))
-        return Quiet((*(h for h in self.hours if hour - h[0] < _QUIET_HOURS), (hour, level_w)))
-
-
-@dataclass(frozen=True, slots=True)
 class PulseState:
     """`open`: rises that have not come back yet; `rises` and `falls`: the last minutes, whatever became of them."""
 
     open: tuple[Edge, ...] = ()
     rises: tuple[Edge, ...] = ()
     falls: tuple[Edge, ...] = ()
-    quiet: Quiet = Quiet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +79,8 @@ class Found:
 def advance(state: PulseState, edges: Iterable[Edge]) -> tuple[PulseState, Found]:
     """Pulses completed by `edges`."""
     found = Found([], [])
-    still, rises, falls, quiet = state.open, state.rises, state.falls, state.quiet
+    still, rises, falls = state.open, state.rises, state.falls
     for edge in edges:
-        quiet = quiet.seen(edge)
         if edge.gap:
             still, rises, falls = (), (), ()
         elif edge.size_w > 0:
@@ -110,12 +89,13 @@ def advance(state: PulseState, edges: Iterable[Edge]) -> tuple[PulseState, Found
         else:
             falls = (*(f for f in falls if edge.t_s - f.t_s <= CREEP_S), edge)
             rises = tuple(r for r in rises if edge.t_s - r.t_s <= TRIP_S)
-            found.trips.extend(_trips(rises, falls, quiet.level_w))
-            still = _close(still, edge, found.pulses, quiet.level_w)
-    return PulseState(still, rises, falls, quiet), found
+            found.trips.extend(_trips(rises, falls))
+            rises = tuple(r for r in rises if not _returned(r, edge))
+            still = _close(still, edge, found.pulses)
+    return PulseState(still, rises, falls), found
 
 
-def _trips(rises: tuple[Edge, ...], falls: tuple[Edge, ...], quiet_w: float) -> list[Pulse]:
+def _trips(rises: tuple[Edge, ...], falls: tuple[Edge, ...]) -> list[Pulse]:
     """Every rise that the last fall, alone or with the falls just before it (creeping into a landing), undoes."""
     last = falls[-1]
     trips = []
@@ -125,12 +105,16 @@ def _trips(rises: tuple[Edge, ...], falls: tuple[Edge, ...], quiet_w: float) -> 
             if fall.t_s > rise.t_s:
                 drops.append(drops[-1] - fall.size_w)
         fits = any(_CREEP_LOW <= drop / rise.size_w <= _MATCH_HIGH for drop in drops)
-        if fits or abs(last.after_w - rise.before_w) <= _RETURNED_SHARE * rise.size_w:
-            trips.append(_pulse(rise, last, quiet_w))
+        if fits or _returned(rise, last):
+            trips.append(_pulse(rise, last))
     return trips
 
 
-def _pulse(rise: Edge, fall: Edge, quiet_w: float) -> Pulse:
+def _returned(rise: Edge, fall: Edge) -> bool:
+    return abs(fall.after_w - rise.before_w) <= _RETURNED_SHARE * rise.size_w
+
+
+def _pulse(rise: Edge, fall: Edge) -> Pulse:
     return Pulse(
         start_s=rise.t_s,
         end_s=fall.t_s,
@@ -139,13 +123,13 @@ def _pulse(rise: Edge, fall: Edge, quiet_w: float) -> Pulse:
         peak_w=rise.peak_w - rise.before_w,
         fall_w=-fall.size_w,
         rise_s=rise.width_s,
-        quiet_w=quiet_w,
+        noise_w=rise.noise_w,
     )
 
 
-def _close(rises: tuple[Edge, ...], fall: Edge, pulses: list[Pulse], quiet_w: float) -> tuple[Edge, ...]:
+def _close(rises: tuple[Edge, ...], fall: Edge, pulses: list[Pulse]) -> tuple[Edge, ...]:
     drop_w = -fall.size_w
-    returned = {k for k, r in enumerate(rises) if abs(fall.after_w - r.before_w) <= _RETURNED_SHARE * r.size_w}
+    returned = {k for k, r in enumerate(rises) if _returned(r, fall)}
     matched = {k for k, r in enumerate(rises) if _MATCH_LOW <= drop_w / r.size_w <= _MATCH_HIGH}
     # What began above the level of now is over, whether or not we could tell by which edge.
     over = {k for k, r in enumerate(rises) if fall.after_w < r.before_w - _RETURNED_SHARE * r.size_w}
@@ -154,7 +138,7 @@ def _close(rises: tuple[Edge, ...], fall: Edge, pulses: list[Pulse], quiet_w: fl
         return tuple(r for k, r in enumerate(rises) if k not in over)
     # The largest of those that returned: smaller rises inside it were its own ups and downs.
     chosen = max(candidates, key=lambda k: rises[k].size_w) if returned else _closest(rises, candidates, drop_w)
-    pulses.append(_pulse(rises[chosen], fall, quiet_w))
+    pulses.append(_pulse(rises[chosen], fall))
     inside = {k for k in range(chosen, len(rises)) if k > chosen and chosen in returned and k in returned | over}
     return tuple(r for k, r in enumerate(rises) if k not in over | inside | {chosen})
 

@@ -46,6 +46,8 @@ class Hoist:
     pause_bottom_s: float = 30.0
     pause_spread: float = 0.15
     trip_spread: float = 0.01
+    creeps: bool = True
+    """Whether it slows down before the landing; a hand-switched winch just stops."""
     phase: int | None = None
     """The phase of a single-phase motor; None for three phases."""
 
@@ -85,7 +87,7 @@ class Hoist:
         """What one trip draws."""
         load_kg = self.load_kg * float(np.exp(rng.normal(0, self.load_spread))) if lifting else 0.0
         speed = self.speed_m_s * float(1 + rng.normal(0, self.trip_spread))
-        speeds = self.speeds(speed, creep=lifting)
+        speeds = self.speeds(speed, creep=lifting and self.creeps)
         active, reactive = self.motor.switched_on(self.shaft_w(speeds, load_kg, lifting=lifting), rng)
         if self.phase is not None:
             return single_phase(active, self.phase, 0.85)
@@ -150,5 +152,6 @@ def winch(rated_w: float, rng: Rng, *, kind: HoistKind = HoistKind.BALANCED, tri
         slope_deg=slope,
         friction=0.03,
         gear_efficiency=gear,
+        creeps=bool(rng.uniform() < (0.4 if rated_w < 10_000 else 0.9)),
         phase=int(rng.integers(3)) if rated_w <= 2200 and rng.uniform() < 0.4 else None,
     )

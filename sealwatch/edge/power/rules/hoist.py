@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sealwatch.contract.codes import DeclaredStatus, Level, Phase
+from sealwatch.edge.power.appliances import HOUSEHOLD_W, Appliances
 from sealwatch.edge.power.pulses import Pulse
 from sealwatch.edge.power.rules import Transition
 
@@ -26,13 +27,13 @@ MIN_PAUSE_S = 5.0
 MAX_PAUSE_S, MAX_PAUSE_TRIPS = 150.0, 1.0
 """Between two lifts: loading, signalling and changing tubs, and on a single drum the way down, which takes about
 as long as the way up. Longer is not a cycle any more."""
-SIZE_RATIO = 1.6
+SIZE_RATIO = 1.7
 """A loaded and a lightly loaded trip differ at most this much."""
 LENGTH_RATIO = 1.35
 """Same shaft, same rope, same speed: the length of trips differs at most this much."""
 TRIPS = 2
-TRIPS_OF_UNCLEAR = 12
-_FLAT_SHARE = 0.04
+TRIPS_OF_FLAT, TRIPS_UNRHYTHMIC, TRIPS_OF_HEATER = 3, 4, 8
+_FLAT_SHARE = 0.025
 _KEEP = 40
 _TRAINS = 24
 _END_PERIODS = 3.0
@@ -75,9 +76,21 @@ class Train:
     @property
     def flat(self) -> bool:
         """Whether every pulse falls by what it rose, alike each time: nothing is lifted there."""
+        if any(p.noise_w > 0.5 * _FLAT_SHARE * p.size_w for p in self.pulses):
+            return False  # nobody can tell above a noisy base
         sizes = [p.size_w for p in self.pulses]
         same = (max(sizes) - min(sizes)) <= _FLAT_SHARE * self.size_w
         return same and all(abs(p.fall_w - p.size_w) <= _FLAT_SHARE * p.size_w for p in self.pulses)
+
+    @property
+    def pause_s(self) -> float:
+        return self.spacing_s - self.length_s
+
+    @property
+    def rhythmic(self) -> bool:
+        """Whether lengths agree as they do in one shaft, with pauses no longer than the way down."""
+        lengths = [p.duration_s for p in self.pulses]
+        return max(lengths) <= 1.12 * min(lengths) and self.pause_s <= 1.2 * self.length_s
 
     @property
     def longest_pause_s(self) -> float:
@@ -95,7 +108,9 @@ class HoistState:
     trains: tuple[Train, ...] = ()
 
 
-def advance(state: HoistState, trips: Sequence[Pulse], horizon_s: float) -> tuple[HoistState, list[Transition]]:
+def advance(
+    state: HoistState, trips: Sequence[Pulse], horizon_s: float, appliances: Appliances
+) -> tuple[HoistState, list[Transition]]:
     """Judge possible `trips` (in order of their end) and the time up to `horizon_s`.
 
     A fall may have been offered with several rises; the pairing that repeats is the machine's. One activity is one
@@ -111,7 +126,8 @@ def advance(state: HoistState, trips: Sequence[Pulse], horizon_s: float) -> tupl
         if fitting:
             train = min(fitting, key=lambda t: (not t.raised, _unlikeness(t, trip)))
             busy = any(t.raised and t is not train for t in trains)
-            trains[trains.index(train)] = _tell(_join(train, trip), found, busy=busy)
+            at, train = trains.index(train), _join(train, trip)
+            trains[at] = _tell(train, found, wait=busy or train.count < _needed(train, appliances))
         elif not any(t.raised and t.pulses[-1].end_s > trip.start_s for t in trains):
             trains.append(Train((trip,), 1, trip.start_s))
     trains = trains[-_TRAINS:] if not any(t.raised for t in trains[:-_TRAINS]) else trains
@@ -148,22 +164,28 @@ def _join(train: Train, pulse: Pulse) -> Train:
     return replace(train, pulses=(*train.pulses, pulse)[-_KEEP:], count=train.count + 1)
 
 
-def _needed(train: Train) -> int:
-    """How many trips it takes to be sure.
+def _needed(train: Train, appliances: Appliances) -> int:
+    """How many trips it takes to be sure: two, as a rule.
 
-    Two, as a rule. A load that neither starts like a motor nor changes from time to time is a heater, a plate or a
-    compressor that loads and unloads until many repetitions say otherwise.
+    A motor whose power never changes and that rests longer than it works lifts nothing: rather a small pump. Without
+    a motor's start (soft starters ramp, which counts as one) it may be a compressor that turns already, or, at
+    household size, something that heats: known here, or working at no machine's rhythm. A meter that is read too
+    seldom to show a start pays with some trips more.
     """
-    if any(p.starts_a_motor for p in train.pulses):
+    if 2 * sum(p.starts_a_motor for p in train.pulses) >= len(train.pulses):
+        return TRIPS_OF_FLAT if train.flat and train.pause_s > 1.5 * train.length_s else TRIPS
+    if all(p.idles for p in train.pulses):
+        return TRIPS_OF_HEATER
+    if train.size_w > HOUSEHOLD_W:
         return TRIPS
-    if all(p.idles for p in train.pulses) or train.flat:
-        return TRIPS_OF_UNCLEAR
-    return TRIPS
+    if appliances.knows(train.size_w):
+        return TRIPS_OF_HEATER
+    return TRIPS if train.rhythmic else TRIPS_UNRHYTHMIC
 
 
-def _tell(train: Train, found: list[Transition], *, busy: bool) -> Train:
+def _tell(train: Train, found: list[Transition], *, wait: bool) -> Train:
     """Start at the second trip; then an update whenever the count has doubled."""
-    if busy or train.count < _needed(train) or (train.raised and train.count < 2 * train.told):
+    if (wait and not train.raised) or (train.raised and train.count < 2 * train.told):
         return train
     phase = Phase.UPDATE if train.raised else Phase.START
     reason = "pulses_go_on" if train.raised else "similar_pulses_repeat"
