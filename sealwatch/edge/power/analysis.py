@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sealwatch.contract.codes import AlarmKind, DeclaredStatus, Level
-from sealwatch.edge.power import appliances, pulses, square
+from sealwatch.edge.power import appliances, events, pulses, square
 from sealwatch.edge.power.appliances import Appliances
 from sealwatch.edge.power.edges import Array, Edge, EdgeFinder
+from sealwatch.edge.power.events import Event
 from sealwatch.edge.power.pulses import Pulse, PulseState
 from sealwatch.edge.power.rules import Transition, hoist, step
 from sealwatch.edge.power.rules.hoist import HoistState
@@ -32,6 +33,7 @@ class Findings:
 
     edges: list[Edge]
     pulses: list[Pulse]
+    events: list[Event]
     verdicts: list[Verdict]
 
 
@@ -45,6 +47,7 @@ class Analyser:
         self._pulses = PulseState()
         self._appliances = Appliances()
         self._hoist = HoistState()
+        self._last_edge: Edge | None = None
         self._step = StepState()
 
     def feed(self, t_s: Array, power_w: Array) -> Findings:
@@ -64,4 +67,13 @@ class Analyser:
         if step_level is not None:
             verdicts += [Verdict(AlarmKind.POWER_STEP, step_level, t) for t in stepping]
         verdicts.sort(key=lambda v: v.transition.at_s)
-        return Findings(edges, done.pulses, verdicts)
+        happened = [*events.of_edges(self._last_edge, own), *events.of_pulses(done.pulses)]
+        self._last_edge = own[-1] if own else self._last_edge
+        happened.sort(key=lambda e: e.t_s)
+        return Findings(edges, done.pulses, happened, verdicts)
+
+    @staticmethod
+    def energy_wh(t_s: Array, power_w: Array) -> float:
+        """Energy between samples; gaps longer than a minute are left out."""
+        gaps_s = np.diff(t_s)
+        return float(np.sum(power_w[:-1] * np.where(gaps_s <= 60.0, gaps_s, 0.0)) / 3600.0)

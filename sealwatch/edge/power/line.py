@@ -10,12 +10,23 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sealwatch.base.clock import Clock, SystemClock
 from sealwatch.edge.ports import MeterError
-from sealwatch.edge.power.dlt645 import FUNCTION, READ, Assembler, Broken, Frame, encode, read_request
+from sealwatch.edge.power.dlt645 import (
+    ANSWER,
+    FUNCTION,
+    READ,
+    READ_ADDRESS,
+    WILDCARD,
+    Assembler,
+    Broken,
+    Frame,
+    encode,
+    read_request,
+)
 from sealwatch.edge.power.wire import Opener, Wire, WireError
 
 ANSWER_TIMEOUT_S = 1.5
@@ -73,6 +84,28 @@ class Line:
                 self.close_wire()
                 raise self._failed(address, "unreachable", str(error)) from None
 
+    def identify(self) -> str:
+        """The address of the only meter on the line (or of the one that is louder). Raises MeterError."""
+        with self._lock:
+            try:
+                if self._wire is None:
+                    self._wire = self._open()
+                self._drain(self._wire)
+                self._wire.write(encode(Frame(WILDCARD, READ_ADDRESS, b"")))
+                heard: Counter[str] = Counter()
+                for piece in self._pieces(self._wire, heard):
+                    if isinstance(piece, Broken):
+                        heard["bad_checksum"] += piece.reason != "incomplete"
+                    elif piece.control == READ_ADDRESS | ANSWER and len(piece.data) == 6:
+                        return piece.data[::-1].hex().upper()
+                    else:
+                        heard["foreign" if piece.is_answer else "echo"] += 1
+            except WireError as error:
+                self.close_wire()
+                raise MeterError("unreachable", str(error)) from None
+            reason = _verdict(heard)
+            raise MeterError(reason, _DETAILS[reason])
+
     def close(self) -> None:
         with self._lock:
             self.close_wire()
@@ -101,16 +134,12 @@ class Line:
         request = read_request(address, identifier)
         self.statistics(address).asked += 1
         wire.write(encode(request))
-        deadline_s = self._clock.monotonic_s() + self._timeout_s
         heard: Counter[str] = Counter()
         try:
-            while (left_s := deadline_s - self._clock.monotonic_s()) > 0 and heard["bytes"] < _FLOOD_BYTES:
-                data = wire.read(min(left_s, _IDLE_S))
-                heard["bytes"] += len(data)
-                for piece in self._assembler.feed(data) if data else self._assembler.give_up_waiting():
-                    answer = self._judge(piece, request, heard)
-                    if answer is not None:
-                        return self._accept(address, answer)
+            for piece in self._pieces(wire, heard):
+                answer = self._judge(piece, request, heard)
+                if answer is not None:
+                    return self._accept(address, answer)
         except WireError:
             self._unanswered[address, identifier] = self._clock.monotonic_s()
             raise
@@ -119,6 +148,14 @@ class Line:
         self._unanswered[address, identifier] = self._clock.monotonic_s()
         reason = _verdict(heard)
         raise self._failed(address, reason, _DETAILS[reason])
+
+    def _pieces(self, wire: Wire, heard: Counter[str]) -> Iterator[Frame | Broken]:
+        """What comes until the time-out; a flood ends it earlier. Bytes are counted in `heard`."""
+        deadline_s = self._clock.monotonic_s() + self._timeout_s
+        while (left_s := deadline_s - self._clock.monotonic_s()) > 0 and heard["bytes"] < _FLOOD_BYTES:
+            data = wire.read(min(left_s, _IDLE_S))
+            heard["bytes"] += len(data)
+            yield from self._assembler.feed(data) if data else self._assembler.give_up_waiting()
 
     def _drain(self, wire: Wire) -> None:
         """Forget what came between two requests: nobody asked for it."""

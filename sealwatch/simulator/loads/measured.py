@@ -33,8 +33,8 @@ def measure(
     """Hour by hour: times (Unix seconds as the node believes them) and total active power (W)."""
     meter = metering or Metering()
     gain = 1 + float(rng.normal(0, meter.gain_error / 2))
-    offset_s, done = 0.0, 0
-    missing_until = 0.0
+    offset_s, missing_until = 0.0, 0.0
+    done = 0
     while done < seconds:
         length = min(_CHUNK_S, seconds - done)
         power = site.take(length).total_w * gain
@@ -46,9 +46,9 @@ def measure(
         times = np.arange(done, done + length, dtype=float)
         keep = times >= missing_until
         for _ in range(rng.poisson(meter.gaps_per_day * length / 86400)):
-            at = done + float(rng.uniform(0, length))
-            until = at + float(np.exp(rng.uniform(*np.log(meter.gap_s))))
-            keep &= (times < at) | (times >= until)
+            gap_at = done + float(rng.uniform(0, length))
+            until = gap_at + float(np.exp(rng.uniform(*np.log(meter.gap_s))))
+            keep &= (times < gap_at) | (times >= until)
             missing_until = max(missing_until, until)
         if rng.uniform() < meter.clock_jumps_per_day * length / 86400:
             offset_s = max(offset_s, float(rng.uniform(0, meter.clock_jump_s)) + offset_s)

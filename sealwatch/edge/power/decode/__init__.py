@@ -24,7 +24,11 @@ def explain(protocol: str, raw: bytes, *, address: str = "") -> list[Fact]:
     """Every frame in `raw`. Frames of another address than `address` (when given) are ``foreign``."""
     facts = PROTOCOLS[protocol](raw) or [{"status": "no_frame"}]
     for fact in facts:
-        if address and fact["status"] in ("ok", "exception") and fact.get("address", "").lstrip("0") != address.lstrip("0"):
+        if (
+            address
+            and fact["status"] in ("ok", "exception")
+            and fact.get("address", "").lstrip("0") != address.lstrip("0")
+        ):
             fact["status"] = "foreign"
     return [{"status": fact.pop("status"), "protocol": protocol, **fact} for fact in facts]
 

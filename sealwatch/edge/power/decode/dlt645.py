@@ -125,7 +125,9 @@ def _tariff(which: str) -> str:
     return f"_{_TARIFFS[at]}" if at < len(_TARIFFS) else f"_tariff_{at}"
 
 
-def _split(content: bytes, names: list[str], unit: str, size: int, decimals: int, *, signed: bool) -> list[dict[str, Any]]:
+def _split(
+    content: bytes, names: list[str], unit: str, size: int, decimals: int, *, signed: bool
+) -> list[dict[str, Any]]:
     values: list[dict[str, Any]] = []
     for k, start in enumerate(range(0, len(content) - size + 1, size)):
         name = names[k] if k < len(names) else f"value_{k + 1}"

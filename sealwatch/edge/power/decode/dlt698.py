@@ -52,7 +52,10 @@ def _frame(raw: bytes) -> dict[str, Any]:
         frame = codec.decode_frame(raw)
     except Dlt698Error as error:
         name = str(error).partition(":")[0]
-        return {"status": _STATUS.get(name, "bad_checksum" if "checksum" in name else "bad_header"), "detail": str(error)}
+        return {
+            "status": _STATUS.get(name, "bad_checksum" if "checksum" in name else "bad_header"),
+            "detail": str(error),
+        }
     fact: dict[str, Any] = {
         "status": "ok",
         "address": bytes(frame.server.bytes)[::-1].hex().upper(),

@@ -109,7 +109,10 @@ def _frame(raw: bytes) -> dict[str, Any]:
         if function == 5:
             value = {0xFF00: 1, 0x0000: 0}.get(value, value)
         where = int.from_bytes(body[:2], "big")
-        return fact | {"register": where, "values": [{"name": f"{_kind(function)}_{where}", "value": value, "unit": ""}]}
+        return fact | {
+            "register": where,
+            "values": [{"name": f"{_kind(function)}_{where}", "value": value, "unit": ""}],
+        }
     if len(body) == 4:
         return fact | {"direction": "answer"} | _span(body)
     fact |= {"direction": "request"} | _span(body)

@@ -1,0 +1,57 @@
+"""What happened on the wire, in the vocabulary of the field: step, pulse, plateau, ramp, square wave; else unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sealwatch.edge.power.edges import Edge
+from sealwatch.edge.power.pulses import Pulse
+from sealwatch.edge.power.rules.hoist import MAX_TRIP_S
+
+RAMP_W = 1000.0
+RAMP_SHARE = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One recognised event. `phase` is ``start`` for what begins, ``end`` for what is complete."""
+
+    t_s: float
+    kind: str
+    phase: str
+    reason: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+def of_edges(last: Edge | None, edges: Sequence[Edge]) -> list[Event]:
+    """Steps, and ramps: a level that moved between two steps without a step."""
+    events = []
+    for edge in edges:
+        if last is not None and not edge.gap:
+            moved_w = edge.before_w - last.after_w
+            if abs(moved_w) >= max(RAMP_W, RAMP_SHARE * abs(last.after_w)):
+                numbers = {"change_w": moved_w, "over_s": edge.t_s - last.t_s, "after_w": edge.before_w}
+                events.append(Event(edge.t_s, "ramp", "end", "level_moved_without_a_step", numbers))
+        numbers = {"size_w": edge.size_w, "before_w": edge.before_w, "after_w": edge.after_w}
+        reason = "changed_in_a_gap" if edge.gap else "level_rose" if edge.size_w > 0 else "level_fell"
+        events.append(Event(edge.t_s, "step", "start", reason, numbers))
+        last = edge
+    return events
+
+
+def of_pulses(pulses: Sequence[Pulse]) -> list[Event]:
+    """Pulses no longer than a trip, and plateaus."""
+    events = []
+    for pulse in pulses:
+        plateau = pulse.duration_s > MAX_TRIP_S
+        numbers = {
+            "size_w": pulse.size_w,
+            "duration_s": pulse.duration_s,
+            "energy_wh": pulse.energy_wh,
+            "base_w": pulse.base_w,
+            "started_s": pulse.start_s,
+        }
+        start = "motor_start" if pulse.starts_a_motor else "no_motor_start"
+        events.append(Event(pulse.end_s, "plateau" if plateau else "pulse", "end", start, numbers))
+    return events
