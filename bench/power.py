@@ -235,9 +235,8 @@ def main() -> int:
     parser.add_argument("--sites", type=int, default=2, help="sites per kind of quiet site")
     parser.add_argument("--only", choices=["detection", "quiet"])
     arguments = parser.parse_args()
-    print(
-        "## Power: what the rules see of what the simulator does\n\nSimulated loads only; a bar that is missed says so.\n\n```"
-    )
+    print("## Power: what the rules see of what the simulator does\n")
+    print("Simulated loads only; a bar that is missed says so.\n\n```")
     bars: list[Bar] = []
     if arguments.only != "quiet":
         table = detection(arguments.runs)
