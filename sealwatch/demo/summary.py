@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,13 +56,13 @@ def summarise(
     """The summary of ``sealwatch demo --once --json``, without the parts that only the running programs know."""
     book = ledger(service=service, outbox=outbox)
     with _reading(service) as db:
-        submitted = [
-            row[0]
-            for row in db.execute(
-                "SELECT submitted_at_ms FROM pages WHERE incident_id = ? AND submitted_at_ms IS NOT NULL ORDER BY 1",
+        submitted = dict(
+            db.execute(
+                "SELECT due_at_ms, submitted_at_ms FROM pages "
+                "WHERE incident_id = ? AND step = 0 AND submitted_at_ms IS NOT NULL",
                 (incident_id,),
-            )
-        ]
+            ).fetchall()
+        )
         starts = db.execute(
             "SELECT t.sealed, t.received_at_ms FROM alarm_transitions t JOIN alarms a USING (node_id, alarm_id) "
             "WHERE t.phase = 'start' AND a.incident_id = ? ORDER BY t.received_at_ms",
@@ -97,16 +97,16 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         yield db
 
 
-def _latencies(alarm: Alarm, received_at_ms: int, submitted: Sequence[int], power_time: RealTime) -> dict[str, Any]:
+def _latencies(alarm: Alarm, received_at_ms: int, submitted: dict[int, int], power_time: RealTime) -> dict[str, Any]:
     camera = alarm.kind in {"person", "vehicle", "animal", "camera_fault"}
     captured_at_ms = alarm.origin.captured_at_ms if camera else power_time(alarm.origin.captured_at_ms)
     committed_at_ms = alarm.origin.enqueued_at_ms
-    page_at_ms = next((at_ms for at_ms in submitted if at_ms >= received_at_ms), None)
+    page_at_ms = submitted.get(received_at_ms)  # the first page of a walk is due the moment its alarm comes in
     return {
         "captured_at_ms": captured_at_ms,
         "frame_to_commit_ms": committed_at_ms - captured_at_ms,
         "commit_to_service_ms": received_at_ms - committed_at_ms,
-        # Null where the alarm joined an incident whose page had already gone out.
+        # Null where the alarm joined an incident that had been paged already.
         "commit_to_page_ms": None if page_at_ms is None else page_at_ms - committed_at_ms,
         "frame_to_page_ms": None if page_at_ms is None else page_at_ms - captured_at_ms,
     }
