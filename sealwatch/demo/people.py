@@ -14,6 +14,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -44,15 +45,11 @@ class Telephones:
     def __init__(
         self, *, secret: str, on_page: Callable[[ReceivedPage], None] = lambda _page: None, clock: Clock | None = None
     ) -> None:
-        from aiosmtpd.controller import Controller
-
         self._secret, self._on_page, self._clock = secret.encode(), on_page, clock or SystemClock()
         self._lock = threading.Lock()
         self._pages: list[ReceivedPage] = []
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.webhook_url = f"http://127.0.0.1:{self._http.server_address[1]}/page"
-        self.smtp_port = free_port()
-        self._smtp = Controller(self, hostname="127.0.0.1", port=self.smtp_port)
+        self._servers = ExitStack()
+        self.webhook_url, self.smtp_port = "", 0  # known once they listen
 
     @property
     def pages(self) -> list[ReceivedPage]:
@@ -61,16 +58,22 @@ class Telephones:
             return list(self._pages)
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._http.serve_forever, name="telephone-webhook", daemon=True).start()
-        self._smtp.start()
+        from aiosmtpd.controller import Controller
+
+        http = self._servers.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), self._handler()))
+        self.webhook_url = f"http://127.0.0.1:{http.server_address[1]}/page"
+        threading.Thread(target=http.serve_forever, name="telephone-webhook", daemon=True).start()
+        self._servers.callback(http.shutdown)
+        self.smtp_port = free_port()
+        smtp = Controller(self, hostname="127.0.0.1", port=self.smtp_port)
+        smtp.start()
+        self._servers.callback(smtp.stop)
         return self
 
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._smtp.stop()
+        self._servers.close()
 
     def _came(self, page: ReceivedPage) -> None:
         with self._lock:

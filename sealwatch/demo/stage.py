@@ -8,10 +8,12 @@ from __future__ import annotations
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -52,13 +54,15 @@ class Stage:
     """Everything that runs in the demo. Use as a context manager; leaving it stops all of it."""
 
     def __init__(self, settings: DemoSettings, *, on_page: Callable[[ReceivedPage], None] = lambda _page: None) -> None:
+        if settings.web_port:
+            _want_free(settings.web_port)
         self.settings = settings
         self._webhook_secret = secrets.token_hex(16)
         self.telephones = Telephones(secret=self._webhook_secret, on_page=on_page)
         self.broker = EmbeddedBroker()
         self.start_s = 0.0
         self.web_port = settings.web_port or free_port()
-        self._meter: SimulatedMeter | None = None
+        self._servers = ExitStack()
         self._meter_port = free_port()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -84,16 +88,16 @@ class Stage:
         folder = self.settings.folder
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        self.telephones.__enter__()
-        self.broker.start()
+        self._servers.enter_context(self.telephones)
+        self._servers.enter_context(self.broker)
         self._write_node()
         self._write_cloud(self._node_key())
         self.start_service()
         self.start_s = SystemClock().monotonic_s()
         if self.settings.meter:
             clock = CatchUpClock(SystemClock(), behind_s=BEHIND_S, speed=SPEED, start_s=self.start_s)
-            self._meter = SimulatedMeter(demo_load(), clock=clock, port=self._meter_port, address=METER_ADDRESS)
-            self._meter.start()
+            meter = SimulatedMeter(demo_load(), clock=clock, port=self._meter_port, address=METER_ADDRESS)
+            self._servers.enter_context(meter)
         self.start_agent()
 
     def start_service(self) -> None:
@@ -150,11 +154,7 @@ class Stage:
         for process in self._processes.values():
             _wait(process)
         self._processes.clear()
-        if self._meter is not None:
-            self._meter.stop()
-            self._meter = None
-        self.broker.stop()
-        self.telephones.__exit__(None, None, None)
+        self._servers.close()
 
     def _file(self, name: str) -> Path:
         return self.settings.folder / name
@@ -265,6 +265,18 @@ channel = "email"
 """,
             encoding="utf-8",
         )
+
+
+def _want_free(port: int) -> None:
+    """Raises CommandFailed where somebody listens already: the demo would tell that service's story as its own."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise CommandFailed(
+                f"port {port} is taken by another program; end it, or choose another port: sealwatch demo --port 8001"
+            ) from None
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:
