@@ -69,7 +69,7 @@ class OutboxSink:
         if not columns:
             return
         added = [
-            self._measurements(source_id, at_ms[i : i + MAX_SAMPLES], columns, i)
+            self.measurements(source_id, at_ms[i : i + MAX_SAMPLES], columns, i)
             for i in range(0, len(at_ms), MAX_SAMPLES)
         ]
         with self._lock:
@@ -215,11 +215,12 @@ class OutboxSink:
             ),
         )
 
-    def _measurements(
-        self, source_id: str, at_ms: Sequence[int], columns: Mapping[str, Sequence[float | None]], first: int
+    def measurements(
+        self, source_id: str, at_ms: Sequence[int], columns: Mapping[str, Sequence[float | None]], first: int = 0
     ) -> Outgoing:
+        """The message for rows `first` and following of `columns`, as many as `at_ms` has."""
         part = {
-            name: [_finite(value) for value in column[first : first + MAX_SAMPLES]] for name, column in columns.items()
+            name: [_finite(value) for value in column[first : first + len(at_ms)]] for name, column in columns.items()
         }
         stamps = [int(at) for at in at_ms]
         return Outgoing(
