@@ -1,20 +1,23 @@
 """The embedded telemetry store: one SQLite file in WAL mode beside the records.
 
 A point is a row of a table clustered by (series, time), so a curve is one range scan. A point written again keeps one
-row; a later gap never erases a measurement (the rule of InfluxDB, where a null field is simply not written).
+row; a later gap never erases a measurement (the rule of InfluxDB, where a null field is simply not written). What is
+older than the raw days is read from roll-ups, which `maintain` makes (`sealwatch telemetry retention`).
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from sealwatch.cloud.ports import Series
-from sealwatch.cloud.telemetry import columns
-from sealwatch.cloud.telemetry.thinning import Point, thin
+from sealwatch.cloud.telemetry import columns, reading, rollups
+from sealwatch.cloud.telemetry.reading import Query, Tier, extremes
+from sealwatch.cloud.telemetry.setup import Retention
+from sealwatch.cloud.telemetry.thinning import Point
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS series (
@@ -31,10 +34,18 @@ _WRITE = """
 INSERT INTO points VALUES (?, ?, ?)
 ON CONFLICT DO UPDATE SET value = excluded.value WHERE excluded.value IS NOT NULL
 """
-_READ = """
-SELECT s.source_id, p.at_ms, p.value FROM series s JOIN points p USING (series_id)
-WHERE s.site_id = ? AND s.metric = ? AND (? IS NULL OR s.source_id = ?) AND p.at_ms BETWEEN ? AND ?
-ORDER BY s.source_id, p.at_ms, s.series_id
+_SERIES = """
+SELECT source_id, series_id FROM series WHERE site_id = ? AND metric = ? AND (? IS NULL OR source_id = ?)
+ORDER BY source_id, series_id
+"""
+_READ = "SELECT at_ms, value FROM points WHERE series_id = ? AND at_ms BETWEEN ? AND ? ORDER BY at_ms"
+_RAW_WINDOWS = """
+SELECT (at_ms - :from) / :width AS slot, min(value), max(value) FROM points
+WHERE series_id = :series AND at_ms BETWEEN :from AND :to GROUP BY slot
+"""
+_ROLLED_WINDOWS = """
+SELECT (at_ms - :from) / :width AS slot, min(low), max(high) FROM {table}
+WHERE series_id = :series AND at_ms BETWEEN :from AND :to GROUP BY slot
 """
 
 
@@ -51,7 +62,7 @@ class SqliteTelemetry:
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
         self._writer = self._open()
-        self._writer.executescript(_SCHEMA)
+        self._writer.executescript(_SCHEMA + rollups.SCHEMA)
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -76,19 +87,35 @@ class SqliteTelemetry:
         columns.check(at_ms, values)
         with self._write_lock:
             new: dict[tuple[str, str, str, str], int] = {}
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
+            with self._transaction() as writer:
                 for metric, column in values.items():
                     series_id = self._series(new, (site_id, metric, source_id, node_id))
-                    self._writer.executemany(
+                    writer.executemany(
                         _WRITE,
                         ((series_id, at, columns.finite(value)) for at, value in zip(at_ms, column, strict=True)),
                     )
-                self._writer.execute("COMMIT")
-            except BaseException:
-                self._writer.execute("ROLLBACK")
-                raise
+                    rollups.note_late(writer, series_id, list(at_ms))
             self._series_ids.update(new)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """The writing connection inside a transaction; the write lock must be held."""
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._writer
+            self._writer.execute("COMMIT")
+        except BaseException:
+            self._writer.execute("ROLLBACK")
+            raise
+
+    def maintain(self, *, now_ms: int, retention: Retention | None = None) -> rollups.Report:
+        """Make roll-ups and delete what is past its time; an explicit job, meant for once an hour."""
+
+        def transaction(work: Callable[[sqlite3.Connection], None]) -> None:
+            with self._write_lock, self._transaction() as writer:
+                work(writer)
+
+        return rollups.run(transaction, retention or Retention(), now_ms)
 
     def _series(self, new: dict[tuple[str, str, str, str], int], key: tuple[str, str, str, str]) -> int:
         known = self._series_ids.get(key)
@@ -114,16 +141,16 @@ class SqliteTelemetry:
         max_points: int = 600,
     ) -> dict[str, Series]:
         """Series by source_id with points in ``[from_ms, to_ms]``, thinned; sources without any are left out."""
+        query = Query(site_id=site_id, metric=metric, from_ms=from_ms, to_ms=to_ms, source_id=source_id)
         with self._reader() as reader:
-            rows = reader.execute(_READ, (site_id, metric, source_id, source_id, from_ms, to_ms)).fetchall()
-        by_source: dict[str, list[Point]] = {}
-        for source, at, value in rows:
-            by_source.setdefault(source, []).append((at, value))
-        found = {}
-        for source, points in by_source.items():
-            kept = thin(points, from_ms=from_ms, to_ms=to_ms, max_points=max_points)
-            found[source] = Series(metric=metric, at_ms=[p[0] for p in kept], values=[p[1] for p in kept])
-        return found
+            progress = rollups.progress(reader)
+            return reading.read(
+                _View(reader),
+                query,
+                max_points=max_points,
+                raw_from_ms=progress.raw_from_ms,
+                rolled_to_ms=progress.rolled_to_ms,
+            )
 
     @contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
@@ -155,3 +182,46 @@ class SqliteTelemetry:
             connection.close()
         with self._write_lock:
             self._writer.close()
+
+
+class _View:
+    """The tables as `reading` wants them, over one connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def _series(self, query: Query) -> list[tuple[str, int]]:
+        wanted = (query.site_id, query.metric, query.source_id, query.source_id)
+        return self._connection.execute(_SERIES, wanted).fetchall()
+
+    def exact(self, query: Query, limit: int) -> dict[str, list[Point]] | None:  # noqa: ARG002 - a file has no far end
+        """Every raw point by source; two nodes that told the same source's story are merged."""
+        found: dict[str, list[Point]] = {}
+        for source, series_id in self._series(query):
+            rows = self._connection.execute(_READ, (series_id, query.from_ms, query.to_ms)).fetchall()
+            if source in found:
+                found[source] = sorted(found[source] + rows, key=lambda point: point[0])
+            else:
+                found[source] = rows
+        return found
+
+    def windows(self, query: Query, tier: Tier, width_ms: int) -> dict[str, list[Point]]:
+        """Smallest and largest value of each window, by source."""
+        statement = _RAW_WINDOWS if tier is Tier.RAW else _ROLLED_WINDOWS.format(table=tier)
+        slots: dict[str, dict[int, tuple[float | None, float | None]]] = {}
+        for source, series_id in self._series(query):
+            asked = {"series": series_id, "from": query.from_ms, "to": query.to_ms, "width": width_ms}
+            mine = slots.setdefault(source, {})
+            for slot, low, high in self._connection.execute(statement, asked):
+                known = mine.get(slot, (None, None))
+                lows = [v for v in (known[0], low) if v is not None]
+                highs = [v for v in (known[1], high) if v is not None]
+                mine[slot] = (min(lows, default=None), max(highs, default=None))
+        return {
+            source: [
+                point
+                for slot, (low, high) in sorted(mine.items())
+                for point in extremes(query.from_ms + slot * width_ms, width_ms, low, high, gap=True)
+            ]
+            for source, mine in slots.items()
+        }
