@@ -88,6 +88,37 @@ class StepSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     channel: Literal["webhook", "email"]
 
 
+class TelemetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where measurements are kept: beside the records, or on a server behind a spool on disk."""
+
+    engine: Annotated[Literal["embedded", "influxdb", "victoria"], Meta(description="'embedded' needs no server.")] = (
+        "embedded"
+    )
+    url: Annotated[str, Meta(pattern=r"^(https?://[^/]+.*)?$", description="Of the server.")] = ""
+    bucket: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Bucket (2.x) or database (1.x, 3.x).")
+    ] = "sealwatch"
+    org: Annotated[str, Meta(description="Organisation; InfluxDB 2.x only.")] = "sealwatch"
+    token: Annotated[
+        str, Meta(description="Reference to the token, or to user:password of 1.x: file:/path or env:NAME.")
+    ] = ""
+    county: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9_-]{0,32}$", description="Tag of every point where counties share a server.")
+    ] = ""
+    raw_days: Annotated[int, Meta(ge=4, le=3650, description="How long single measurements live.")] = 30
+    minutes_days: Annotated[int, Meta(ge=0, le=36500, description="How long minute roll-ups live; 0: for ever.")] = 1825
+    hours_days: Annotated[int, Meta(ge=0, le=36500, description="How long hour roll-ups live; 0: for ever.")] = 0
+    spool_mib: Annotated[
+        int, Meta(ge=16, le=1_000_000, description="Bound of what waits for the server; then new points are refused.")
+    ] = 2048
+    unknown_metrics: Annotated[
+        int, Meta(ge=0, le=10_000, description="Metric names outside the catalogue that may make series.")
+    ] = 64
+    sources_per_site: Annotated[int, Meta(ge=1, le=10_000, description="Sources of one site that may make series.")] = (
+        256
+    )
+
+
 class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything the service must be told."""
 
@@ -104,6 +135,7 @@ class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     web: WebSettings = WebSettings()
     smtp: SmtpSettings | None = None
     webhook: WebhookSettings | None = None
+    telemetry: TelemetrySettings = TelemetrySettings()
     sites: list[SiteSettings] = []
     nodes: list[NodeSettings] = []
     people: list[PersonSettings] = []
@@ -116,6 +148,8 @@ class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 def load_cloud(path: Path) -> CloudSettings:
     """Read and check the service's configuration. Raises SettingsError."""
     cloud = settings.load(CloudSettings, path)
+    if cloud.telemetry.engine != "embedded" and not cloud.telemetry.url:
+        raise SettingsError(f"{path}: telemetry: engine {cloud.telemetry.engine} wants the url of its server")
     sites = {s.site_id for s in cloud.sites}
     people = {p.person_id: p for p in cloud.people}
     for node in cloud.nodes:

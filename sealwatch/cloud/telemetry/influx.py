@@ -36,6 +36,7 @@ class InfluxTelemetry:
     """Safe for any number of threads. Every write is one synchronous request; no batching happens out of sight."""
 
     corrects = True  # a point written again takes the newer value
+    hold_s = 0.0  # the answer comes after the write-ahead log was synced
 
     def __init__(
         self,
@@ -177,6 +178,10 @@ class InfluxTelemetry:
             self.database(tier),
         )
         return {str(series["tags"]["source_id"]): series["values"] for series in answer}
+
+    def started(self) -> str:
+        """Not asked: nothing is held for this store."""
+        return ""
 
     def close(self) -> None:
         """Drop the connections."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -41,12 +41,18 @@ class PointsRefused(ValueError):  # noqa: N818 - it says what became of the poin
         self.reason = reason
 
 
-@runtime_checkable
 class BatchStore(TelemetryStore, Protocol):
     """A store that takes many blocks in one request."""
 
+    hold_s: float
+    """How long points are kept here after the store took them: 0 where its answer means that they are on its disk."""
+
     def write_blocks(self, blocks: Sequence[Columns]) -> None:
         """Store all of them; on an error any part may have been stored. Raises TelemetryUnavailable, PointsRefused."""
+        ...
+
+    def started(self) -> str:
+        """When the server was started, in its own words; asked only where `hold_s` is not 0."""
         ...
 
 

@@ -108,6 +108,14 @@ class SqliteTelemetry:
             self._writer.execute("ROLLBACK")
             raise
 
+    def names(self) -> list[tuple[str, str]]:
+        """Metrics and sources that have series, as `SeriesGuard` wants them."""
+        with self._reader() as reader:
+            rows = reader.execute(
+                "SELECT 'metric', metric FROM series UNION SELECT 'source', site_id || '/' || source_id FROM series"
+            ).fetchall()
+        return [(str(kind), str(found)) for kind, found in rows]
+
     def maintain(self, *, now_ms: int, retention: Retention | None = None) -> rollups.Report:
         """Make roll-ups and delete what is past its time; an explicit job, meant for once an hour."""
 

@@ -33,6 +33,8 @@ class VictoriaTelemetry:
     """Safe for any number of threads. What was written shows in queries within about a second."""
 
     corrects = False
+    # It answers from memory and writes to disk within seconds: what it was given last is kept here for so long.
+    hold_s = 60.0
 
     def __init__(
         self,
@@ -168,6 +170,11 @@ class VictoriaTelemetry:
             for found in answer["data"]
             if str(found).startswith(start) and not str(found).endswith(GAP)
         )
+
+    def started(self) -> str:
+        """When the server was started, in its own words. Raises TelemetryUnavailable."""
+        lines = ask(self._reader, "/metrics", {}).text.splitlines()
+        return next((line for line in lines if line.startswith("vm_app_start_timestamp")), "")
 
     def flags(self) -> dict[str, str]:
         """The server's command line options, as it tells them."""

@@ -1,0 +1,72 @@
+"""The hourly job on a server: roll-ups of every whole hour, late hours again, for engines with and without their own.
+
+What is to be done is on disk before it begins, so a run that was cut off is finished by the next. Rolling an hour up
+twice gives the same points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from sealwatch.cloud.telemetry.columns import Columns
+from sealwatch.cloud.telemetry.reading import HOUR_MS, RECENT_MS, Tier
+from sealwatch.cloud.telemetry.rollups import SETTLE_MS
+from sealwatch.cloud.telemetry.spool import Spool
+
+CHUNK_HOURS: Final = 24
+BLOCKS: Final = 100
+
+
+class RollsUp(Protocol):
+    """What the job asks of a server."""
+
+    def metrics(self) -> list[str]: ...
+
+    def aggregates(self, metric: str, tier: Tier, from_ms: int, to_ms: int) -> list[Columns]: ...
+
+    def write_blocks(self, blocks: Sequence[Columns], *, tier: Tier = Tier.RAW) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReport:
+    """What one run did."""
+
+    hours: int
+    late_hours: int
+    points: int
+
+
+def run(store: RollsUp, spool: Spool, *, now_ms: int) -> JobReport:
+    """Do everything that is due. Raises TelemetryUnavailable; what is left is done by the next run."""
+    to_ms = (now_ms - SETTLE_MS) // HOUR_MS * HOUR_MS
+    before_ms, late = spool.begin_roll_up(to_ms)
+    fresh = list(range(before_ms or to_ms - RECENT_MS, to_ms, HOUR_MS))
+    spool.add_late(fresh)
+    due = sorted({*late, *fresh})
+    metrics = store.metrics()
+    points = 0
+    for first_ms, last_ms in stretches(due):
+        for tier in (Tier.MINUTES, Tier.HOURS):
+            for metric in metrics:
+                blocks = store.aggregates(metric, tier, first_ms, last_ms + HOUR_MS)
+                for i in range(0, len(blocks), BLOCKS):
+                    store.write_blocks(blocks[i : i + BLOCKS], tier=tier)
+                points += sum(block.points for block in blocks)
+        spool.end_roll_up(range(first_ms, last_ms + HOUR_MS, HOUR_MS))
+    return JobReport(hours=len(due), late_hours=len(late), points=points)
+
+
+def stretches(hours: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Neighbouring hours joined, a day at most: (first, last) of each."""
+    first = last = None
+    for hour in hours:
+        if first is not None and last is not None and hour == last + HOUR_MS and hour - first < CHUNK_HOURS * HOUR_MS:
+            last = hour
+            continue
+        if first is not None and last is not None:
+            yield first, last
+        first = last = hour
+    if first is not None and last is not None:
+        yield first, last
