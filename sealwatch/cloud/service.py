@@ -31,7 +31,7 @@ from sealwatch.cloud.paging.pager import Pager
 from sealwatch.cloud.paging.webhook import WebhookChannel
 from sealwatch.cloud.ports import ChangeBus, PageChannel
 from sealwatch.cloud.registry.sync import sync
-from sealwatch.cloud.telemetry.sqlite import SqliteTelemetry
+from sealwatch.cloud.telemetry.store import open_store
 from sealwatch.cloud.web.server import build_server
 from sealwatch.cloud.web.services import WebServices
 
@@ -57,7 +57,7 @@ class Service:
             self._register()
             self._secret = secrets_.load_or_create(self.data_dir)
             self.links = LinkSigner(self._secret, settings.web.public_url)
-            self.telemetry = SqliteTelemetry(self.data_dir / "telemetry.sqlite")
+            self.telemetry = open_store(settings.telemetry, self.data_dir, clock=self.clock)
             opened.callback(self.telemetry.close)
             self.evidence = FileEvidence(self.data_dir / "evidence")
             self._build_workers(opened)
