@@ -129,7 +129,8 @@ class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Meta(
             pattern=r"^[A-Za-z0-9_-]{0,32}$",
             description="Services of one group share the messages (MQTT 5 shared subscription). Empty: this service "
-            "takes them all; the embedded broker wants it so.",
+            "takes them all. The embedded broker wants it empty: rumqttd 0.20 ends when the last member of a group "
+            "goes away with messages un-acked.",
         ),
     ] = "ingest"
     web: WebSettings = WebSettings()

@@ -218,6 +218,7 @@ mqtt.url = "{self.broker.url}"
         secret.write_text(self._webhook_secret, encoding="utf-8")
         self._file("cloud.toml").write_text(
             f"""data_dir = "service"
+ingest_group = ""  # the embedded broker ends when a member of a group goes with messages un-acked
 mqtt.url = "{self.broker.url}"
 [web]
 port = {self.web_port}

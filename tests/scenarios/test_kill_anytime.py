@@ -90,7 +90,9 @@ def rows(database: Path, query: str) -> list[tuple[Any, ...]]:
 def check_pages(database: Path, received: list[ReceivedPage], answered_at_ms: int) -> None:
     """Nobody is paged about an answered incident, and no step of one walk goes out as two pages."""
     late = [page for page in received if page.received_at_ms > answered_at_ms + 1000]
-    raised = rows(database, "SELECT at_ms FROM incident_events WHERE kind = 'raised' ORDER BY at_ms")
+    raised = rows(
+        database, "SELECT at_ms FROM incident_events WHERE kind IN ('level_raised', 'recurred') ORDER BY at_ms"
+    )
     assert not late or any(at_ms > answered_at_ms for (at_ms,) in raised), "a page came after the answer"
     twice = rows(
         database,

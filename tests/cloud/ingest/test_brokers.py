@@ -286,8 +286,8 @@ def test_two_services_of_one_group_share_the_messages_and_store_each_once(world:
 
 def test_subscriptions_are_shared_but_for_the_status() -> None:
     assert subscriptions(LANES[0], "ingest") == (
-        "$share/ingest/seal/v1/+/+/alarm",
-        "$share/ingest/seal/v1/+/+/reply",
+        "$share/ingest-alarms/seal/v1/+/+/alarm",
+        "$share/ingest-alarms/seal/v1/+/+/reply",
         "seal/v1/+/+/status",
     )
     assert subscriptions(LANES[2], "") == ("seal/v1/+/+/samples",)
