@@ -56,6 +56,11 @@ class SiteSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     name_en: Label
     township_zh: str = ""
     township_en: str = ""
+    county_code: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9_-]{0,32}$", description="County by its division code; whose staff may see it.")
+    ] = ""
+    latitude_deg: Annotated[float, Meta(ge=-90, le=90, description="WGS 84.")] | None = None
+    longitude_deg: Annotated[float, Meta(ge=-180, le=180, description="WGS 84.")] | None = None
     declared_status: DeclaredStatus = DeclaredStatus.POWER_CUT
 
 

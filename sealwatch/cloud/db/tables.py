@@ -45,6 +45,9 @@ class Site(Base):
     name_en: Mapped[str] = mapped_column(String(100))
     township_zh: Mapped[str] = mapped_column(String(100), default="")
     township_en: Mapped[str] = mapped_column(String(100), default="")
+    county_code: Mapped[str] = mapped_column(String(32), default="")  # whose staff may see it
+    latitude_deg: Mapped[float | None]  # WGS 84; null where nobody has measured it
+    longitude_deg: Mapped[float | None]
     declared_status: Mapped[str] = mapped_column(String(32))
 
 

@@ -35,6 +35,9 @@ def sync(session: Session, settings: CloudSettings) -> SyncReport:
             "name_en": site.name_en,
             "township_zh": site.township_zh,
             "township_en": site.township_en,
+            "county_code": site.county_code,
+            "latitude_deg": site.latitude_deg,
+            "longitude_deg": site.longitude_deg,
             "declared_status": str(site.declared_status),
         }
         _upsert(session, Site, site.site_id, {"site_id": site.site_id} | values, added, changed)
