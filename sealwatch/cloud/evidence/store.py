@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
+import time
 from pathlib import Path
 
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -45,13 +46,25 @@ class MemoryEvidence:
         return data
 
 
+_INCOMING = "incoming"
+_LEFT_OVER_S = 3600.0
+
+
 class FileEvidence:
-    """Files below a folder as ``ab/cd/abcd…``: two levels keep every folder small with millions of files."""
+    """Files below a folder as ``ab/cd/abcd…``: two levels keep every folder small with millions of files.
+
+    A file is written whole under ``incoming/`` first; what a crash leaves there is removed by a later start.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Open or create the folder. Raises OSError where it can't be written."""
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        self._incoming = folder / _INCOMING
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        for left_over in self._incoming.iterdir():
+            # Another process may be writing right now: only what is old is nobody's any more.
+            if time.time() - left_over.stat().st_mtime > _LEFT_OVER_S:
+                left_over.unlink(missing_ok=True)
 
     def path(self, sha256: str) -> Path:
         """Where a file lies. Raises ValueError for what is no SHA-256."""
@@ -70,7 +83,7 @@ class FileEvidence:
             _fsync_folder(target.parent)
             return
         self._make_folders(target.parent)
-        descriptor, name = tempfile.mkstemp(prefix=".incoming-", dir=target.parent)
+        descriptor, name = tempfile.mkstemp(dir=self._incoming)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)

@@ -1,7 +1,7 @@
 """The JSON API, version 1. Its OpenAPI document is at /openapi.json; faults are problem details (RFC 9457).
 
-A browser can't be made to send these requests from another site: changes want `application/json`, which no plain form
-can send, and the session cookie does not travel with foreign POSTs.
+A browser can't be made to send changes from another site: they want `application/json`, which no plain form can send,
+the session cookie does not travel with foreign POSTs, and what a browser itself calls foreign is refused.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sealwatch.base.text import Language
 from sealwatch.cloud.incidents import service
 from sealwatch.cloud.web import language as language_
 from sealwatch.cloud.web import problems, views, words
+from sealwatch.cloud.web.forms import refuse_foreign
 from sealwatch.cloud.web.pages import cursor, cursor_of
 from sealwatch.cloud.web.problems import Problem
 from sealwatch.cloud.web.services import WebServices
@@ -174,8 +175,9 @@ def build(services: WebServices) -> APIRouter:
         return _detail(found, language_.of_request(request))
 
     @router.post("/incidents/{incident_id}/acknowledge", tags=["incidents"], responses={404: _PROBLEM, 409: _PROBLEM})
-    def acknowledge(incident_id: str, body: AcknowledgeModel) -> OutcomeModel:
+    def acknowledge(request: Request, incident_id: str, body: AcknowledgeModel) -> OutcomeModel:
         """Take the incident on; the paging stops. May be repeated. 409 where another has it, or it is closed."""
+        refuse_foreign(request)
         return _acknowledge(services, incident_id, body)
 
     @router.get("/counters", tags=["service"])

@@ -26,6 +26,12 @@ _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 _SALT_BYTES: Final = 8
 
 
+def refuse_foreign(request: Request) -> None:
+    """Raises Problem (403 form_refused) where the browser itself says that another site sends this request."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        raise Problem(403, "form_refused")
+
+
 class Forms:
     """Gives tokens to pages and checks them when a form comes back."""
 
@@ -51,8 +57,7 @@ class Forms:
 
     def check(self, request: Request, token: str) -> None:
         """Raises Problem (403 form_refused) for a form that another site sent, or that is too old."""
-        if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-            raise Problem(403, "form_refused")
+        refuse_foreign(request)
         nonce = request.cookies.get(_COOKIE, "")
         try:
             raw = from_base64url(token)

@@ -103,6 +103,7 @@ class Renderer:
             "at": lambda at_ms: words.clock_time(language, at_ms, now_ms),
             "ago": lambda at_ms: words.ago(language, at_ms, now_ms),
             "lasting": lambda duration_ms: words.lasting(language, duration_ms),
+            "lasting_roughly": lambda duration_ms: words.lasting_roughly(language, duration_ms),
             "who": lambda event_actor, name: story.actor(language, event_actor, name),
             "iso": words.iso,
             "power": words.power,

@@ -72,6 +72,11 @@ def lasting(language: Language, duration_ms: int) -> str:
     return text.say(language, "web.time.hours_minutes", n=hours, minutes=rest)
 
 
+def lasting_roughly(language: Language, duration_ms: int) -> str:
+    """A duration without the seconds once it is longer than a minute: for what still goes on."""
+    return lasting(language, duration_ms if duration_ms < _MINUTE_S * 1000 else duration_ms // 60_000 * 60_000)
+
+
 def power(watts: float) -> str:
     """Power with three significant figures at most: 85 W, 2.94 kW, 55 kW."""
     if abs(watts) < 1000:

@@ -85,7 +85,7 @@ def test_the_file_and_each_new_folder_are_fsynced_before_put_returns(
     FileEvidence(tmp_path).put(NAME, PICTURE)
     one, two = tmp_path / NAME[:2], tmp_path / NAME[:2] / NAME[2:4]
     assert synced[:2] == [tmp_path, one]
-    assert synced[2].name.startswith(".incoming-")
+    assert synced[2].parent == tmp_path / "incoming"
     assert synced[3:] == [two]
 
 
@@ -102,3 +102,13 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.undo()
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
     assert store.get(NAME) is None
+
+
+def test_a_start_removes_what_a_crash_left_behind_but_not_what_is_being_written(tmp_path: Path) -> None:
+    FileEvidence(tmp_path)
+    old, new = tmp_path / "incoming" / "old", tmp_path / "incoming" / "new"
+    old.write_bytes(b"half a pic")
+    new.write_bytes(b"half a pic")
+    os.utime(old, (1_700_000_000, 1_700_000_000))
+    FileEvidence(tmp_path)
+    assert [p.name for p in (tmp_path / "incoming").iterdir()] == ["new"]

@@ -106,6 +106,11 @@ def test_what_a_foreign_form_could_send_is_not_taken(scene: Scene, api: TestClie
     assert scene.changes.version == 0
 
 
+def test_what_a_browser_calls_foreign_is_refused(scene: Scene, api: TestClient) -> None:
+    response = api.post(f"/api/v1/incidents/{RED}/acknowledge", json={}, headers={"Sec-Fetch-Site": "cross-site"})
+    assert (response.status_code, scene.changes.version) == (403, 0)
+
+
 def test_counters_and_quarantine(api: TestClient) -> None:
     assert api.get("/api/v1/counters").json() == {"alarms_stored": 12, "messages.received": 480}
     body = api.get("/api/v1/quarantine").json()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sealwatch.base import text
 from sealwatch.base.text import Language
-from sealwatch.cloud.web import words
+from sealwatch.cloud import web
+from sealwatch.cloud.auth.links import LinkRefusal
+from sealwatch.cloud.web import problems, words
 from sealwatch.cloud.web.language import choose
 
 ZH, EN = Language.ZH, Language.EN
@@ -54,6 +60,11 @@ def test_age_is_told_in_the_one_unit_that_matters(age_ms: int, zh: str, en: str)
 )
 def test_durations(duration_ms: int, zh: str) -> None:
     assert words.lasting(ZH, duration_ms) == zh
+
+
+@pytest.mark.parametrize(("duration_ms", "zh"), [(42 * S, "42 秒"), (98 * S, "1 分钟"), (80 * MIN, "1 小时 20 分")])
+def test_what_still_goes_on_is_told_without_seconds(duration_ms: int, zh: str) -> None:
+    assert words.lasting_roughly(ZH, duration_ms) == zh
 
 
 @pytest.mark.parametrize(
@@ -106,3 +117,23 @@ def test_the_language_is_the_readers_choice_and_chinese_without_one(
 @given(header=st.text(max_size=300))
 def test_any_language_header_gives_a_language(header: str) -> None:
     assert choose(None, None, header) in set(Language)
+
+
+def test_every_sentence_of_the_pages_is_used_by_a_page() -> None:
+    room = Path(web.__file__).parent
+    source = "".join(p.read_text(encoding="utf-8") for p in room.rglob("*") if p.suffix in {".py", ".html"})
+    built = ("web.page.", "web.event.", "web.channel.", "web.closure.", "web.problem.", "web.silent.", "web.time.",
+             "web.actor.", "web.incident.snapshot_")  # fmt: skip
+    unused = [k for k in text.catalogue() if k.startswith("web.") and k not in source and not k.startswith(built)]
+    assert unused == []
+
+
+def test_every_refusal_in_the_code_has_its_sentences() -> None:
+    room = Path(web.__file__).parent
+    source = "".join(p.read_text(encoding="utf-8") for p in room.rglob("*.py"))
+    named = re.findall(r'(?:Problem|respond)\([^"]*?\d{3}, "(\w+)"', source)
+    names = {*named, *(f"link_{refusal}" for refusal in LinkRefusal)}
+    assert len(names) > 12
+    for name in names:
+        for language in Language:
+            assert all(problems.sentences(language, name)), name
