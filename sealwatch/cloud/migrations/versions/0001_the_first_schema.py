@@ -103,8 +103,8 @@ def upgrade() -> None:
         sa.Column("township_zh", sa.String(length=100), nullable=False),
         sa.Column("township_en", sa.String(length=100), nullable=False),
         sa.Column("county_code", sa.String(length=32), nullable=False),
-        sa.Column("latitude_deg", sa.Float(), nullable=True),
-        sa.Column("longitude_deg", sa.Float(), nullable=True),
+        sa.Column("latitude_deg", sa.Double(), nullable=True),
+        sa.Column("longitude_deg", sa.Double(), nullable=True),
         sa.Column("declared_status", sa.String(length=32), nullable=False),
         sa.PrimaryKeyConstraint("site_id", name=op.f("pk_sites")),
     )
