@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -54,6 +54,12 @@ class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     lines: Annotated[list[LineSettings], Meta(max_length=16, description="Where people in and out are counted.")] = []
     person_on_delay_s: Annotated[float, Meta(ge=0, le=60, description="A person must be seen this long.")] = 1.0
     person_off_delay_s: Annotated[float, Meta(ge=1, le=600, description="Nobody for this long ends the alarm.")] = 10.0
+    footage_days: (
+        Annotated[
+            float, Meta(ge=0, le=3650, description="Days of footage wanted of this camera; 0: none. Else [recorder]'s.")
+        ]
+        | None
+    ) = None
 
 
 class MeterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,6 +84,27 @@ class MeterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     poll_interval_s: Annotated[float, Meta(ge=0.2, le=900, description="Seconds from reading to reading.")] = 1.0
 
 
+class RecorderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How footage is kept. Without this section nothing is recorded."""
+
+    mode: Annotated[
+        Literal["continuous", "events"],
+        Meta(description="continuous: everything. events: only around alarms, from memory, for cards that wear out."),
+    ] = "continuous"
+    folder: Annotated[str, Meta(min_length=1, description="Where footage lies; relative to data_dir.")] = "footage"
+    max_gb: Annotated[float, Meta(ge=0.1, le=1_000_000, description="Room for footage, in GB (10^9 bytes).")] = 64.0
+    clips_gb: Annotated[float, Meta(ge=0.1, le=100_000, description="Room for clips of alarms, in GB.")] = 4.0
+    keep_free_gb: Annotated[float, Meta(ge=0, le=10_000, description="GB of the disk left to others.")] = 2.0
+    max_days: Annotated[float, Meta(gt=0, le=3650, description="Nothing is kept longer, in days.")] = 90.0
+    target_days: Annotated[float, Meta(gt=0, le=3650, description="Days that must be there, or health says so.")] = 30.0
+    segment_s: Annotated[float, Meta(ge=10, le=600, description="Length of a file, in seconds.")] = 60.0
+    pre_s: Annotated[float, Meta(ge=10, le=120, description="Seconds of a clip before the alarm.")] = 10.0
+    post_s: Annotated[float, Meta(ge=20, le=300, description="Seconds of a clip after the alarm.")] = 20.0
+    clip_max_s: Annotated[float, Meta(ge=60, le=3600, description="A longer clip goes on in the next file.")] = 600.0
+    sm3: Annotated[bool, Meta(description="Take an SM3 digest of every file as well.")] = False
+    sm2_key_file: Annotated[str, Meta(description="Private SM2 key (PEM) for a second signature; empty: none.")] = ""
+
+
 class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a node must be told."""
 
@@ -90,6 +117,7 @@ class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     )
     cameras: Annotated[list[CameraSettings], Meta(max_length=16)] = []
     meters: Annotated[list[MeterSettings], Meta(max_length=32)] = []
+    recorder: RecorderSettings | None = None
 
 
 def load_node(path: Path) -> NodeSettings:
