@@ -6,6 +6,7 @@ connection and sends nothing is noticed. No error and no log line ever holds a u
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import threading
@@ -25,6 +26,7 @@ from sealwatch.base import settings
 from sealwatch.base.clock import Clock
 from sealwatch.edge.config import CameraSettings
 from sealwatch.edge.ports import Frame, FrameSource, Image, SourceError
+from sealwatch.edge.recorder.media import PacketTap
 from sealwatch.edge.video.decoding import LONGEST_REST_S, Decoder
 from sealwatch.edge.video.ports import Demand, StageTimes
 
@@ -74,11 +76,25 @@ def address_of(camera: CameraSettings) -> Address:
 
 
 def open_source(
-    camera: CameraSettings, clock: Clock, times: StageTimes | None = None, demand: Demand | None = None
+    camera: CameraSettings,
+    clock: Clock,
+    times: StageTimes | None = None,
+    demand: Demand | None = None,
+    tap: PacketTap | None = None,
 ) -> FrameSource:
-    """The camera's pictures, `analysis_fps` of them in a second at most. Raises SourceError, SettingsError."""
-    address = address_of(camera)
-    return AvSource(address, clock, analysis_fps=camera.analysis_fps, repeat=camera.repeat, times=times, demand=demand)
+    """The camera's pictures, `analysis_fps` of them in a second at most. Raises SourceError, SettingsError.
+
+    `tap` gets every packet of the same connection, so that a camera is asked for its stream only once.
+    """
+    return AvSource(
+        address_of(camera),
+        clock,
+        analysis_fps=camera.analysis_fps,
+        repeat=camera.repeat,
+        times=times,
+        demand=demand,
+        tap=tap,
+    )
 
 
 class AvSource:
@@ -93,7 +109,9 @@ class AvSource:
         repeat: bool = False,
         times: StageTimes | None = None,
         demand: Demand | None = None,
+        tap: PacketTap | None = None,
     ) -> None:
+        self._tap = tap
         self._address, self._clock, self._repeat = address, clock, repeat
         self._step_s = 1.0 / analysis_fps
         self._times = times if times is not None else StageTimes()
@@ -113,7 +131,7 @@ class AvSource:
         pacer = _Pacer(self._clock, self._step_s, live=self._address.live)
         while not stop.is_set():
             last_s = played_s
-            with self._open() as container:
+            with self._open() as container, self._tapped(container):
                 for frame in self._play(container, stop, pacer, played_s):
                     last_s = frame.pts_s
                     yield frame
@@ -153,6 +171,18 @@ class AvSource:
                 reason="no_video",
             )
         return container
+
+    @contextlib.contextmanager
+    def _tapped(self, container: InputContainer) -> Iterator[None]:
+        """Tell the tap when a connection begins and, whatever happens, when it is over."""
+        if self._tap is None:
+            yield
+            return
+        self._tap.begin(container.streams.video[0])
+        try:
+            yield
+        finally:
+            self._tap.end()
 
     def _play(
         self, container: InputContainer, stop: threading.Event, pacer: _Pacer, played_s: float
@@ -197,6 +227,8 @@ class AvSource:
                     raise SourceError(f"{self.label}: {cause}", reason=reason) from None
                 if packet is None:
                     return
+                if self._tap is not None:
+                    self._tap.packet(packet)
                 pictures = list(decoder.decode(packet))
             for picture in pictures:
                 counter.pictures += 1
