@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import logging
 import os
 import shutil
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from sealwatch.base.clock import Clock, SystemClock
 from sealwatch.base.errors import UsageError
@@ -29,16 +31,20 @@ from sealwatch.edge.uplink.publisher import Link, Publisher
 from sealwatch.edge.uplink.sink import OutboxSink
 from sealwatch.edge.watchers import watchers
 
+if TYPE_CHECKING:
+    from sealwatch.edge.recorder.build import Recording
+
 logger = logging.getLogger(__name__)
 
 OUTBOX_FILE = "outbox.db"
 LOCK_FILE = "agent.lock"
 STOP_WITHIN_S = 5.0
 _UPLINK_STOP_S = 2.0
+_RECORDERS_STOP_S = 0.8
 _JUDGE_EVERY_S = 1.0
 
-PartsFactory = Callable[[NodeSettings, Sink, Clock, Clock], Sequence[Part]]
-"""Makes the watchers from settings, sink, clock and the clock of the meters."""
+PartsFactory = Callable[..., Sequence[Part]]
+"""Makes the watchers from settings, sink, clock, the clock of the meters and, where footage is kept, `taps`."""
 
 
 class Agent:
@@ -88,17 +94,42 @@ class Agent:
             link=link,
         )
         self.publisher.report_on(self.health)
-        self.parts = list(make_parts(settings, self.sink, self.clock, power_clock or self.clock))
+        self._recording = self._prepare_recording()
+        watch_sink: Sink = self.sink
+        if self._recording is not None:
+            watch_sink = self._recording.sink
+            make_parts = functools.partial(make_parts, taps=self._recording.taps)
+        self.parts = list(make_parts(settings, watch_sink, self.clock, power_clock or self.clock))
         self._watching = Supervisor(self.parts, self.clock, on_failure=self.sink.close_orphans)
+        # On their own, because a recorder that fails must not end the alarms that the watchers hold open.
+        self._keeping = Supervisor(self._recording.recorders if self._recording is not None else [], self.clock)
         self._sending = Supervisor([self.publisher], self.clock)
         self._faults = faults.FaultState()
         self._judge_at_s = 0.0
+
+    def _prepare_recording(self) -> Recording | None:
+        """Recorders and taps for the cameras, where the configuration asks for footage."""
+        if self.settings.recorder is None or not self.settings.cameras:
+            return None
+        from sealwatch.edge.recorder.build import Recording
+
+        return Recording(
+            self.settings,
+            self.settings.recorder,
+            self._folder,
+            self.identity.key,
+            self.sink,
+            boot_id=self.outbox.boot_id,
+            clock=self.clock,
+            clock_state=self.clock_watch,
+        )
 
     def start(self) -> None:
         """Close what an earlier life left open, durably, and only then begin to watch and to send."""
         self.sink.close_orphans()
         self.sink.report_notices()
         self._sending.start()
+        self._keeping.start()
         self._watching.start()
         logger.info(
             "node %s of site %s: %d watchers, key %s",
@@ -109,11 +140,15 @@ class Agent:
         )
 
     def stop(self) -> bool:
-        """End: watchers first, so that what they still say is stored; then the uplink says goodbye.
+        """End: watchers first, so that what they still say is stored; then recorders; then the uplink says goodbye.
 
         Whether every part has ended in time. What has not been delivered waits in the outbox for the next start.
         """
-        late = self._watching.stop(STOP_WITHIN_S - _UPLINK_STOP_S)
+        late = self._watching.stop(STOP_WITHIN_S - _UPLINK_STOP_S - _RECORDERS_STOP_S)
+        late_recorders = self._keeping.stop(_RECORDERS_STOP_S)
+        late += late_recorders
+        if self._recording is not None and not late_recorders:
+            self._recording.opener.close()
         self.sink.flush()
         late += self._sending.stop(_UPLINK_STOP_S)
         for part_id in late:
@@ -154,6 +189,7 @@ class Agent:
             free_bytes = None
         return [
             *self._watching.health(),
+            *self._keeping.health(),
             *self._sending.health(),
             outbox_health(self.outbox.stats(), free_bytes=free_bytes, limits=self._limits, now_ms=now_ms),
             self.clock_watch.health(),

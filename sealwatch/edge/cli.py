@@ -21,6 +21,7 @@ from sealwatch.edge.config import data_dir, load_node
 _ELSEWHERE: Final = {
     "replay": ("sealwatch.edge.cli_replay", "configure", "a recorded video through the camera's chain"),
     "meter": ("sealwatch.edge.power.cli", "configure_meter", "ask a meter"),
+    "pack": ("sealwatch.edge.recorder.cli", "configure_pack", "evidence of an alarm or a stretch of time into a file"),
     "replay-power": ("sealwatch.edge.power.cli", "configure_replay_power", "recorded power through the meter's rules"),
     "profile": ("sealwatch.edge.power.cli", "configure_profile", "the kinds of meters that are known"),
 }

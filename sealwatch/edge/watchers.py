@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sealwatch.base.clock import Clock
 from sealwatch.edge.config import NodeSettings
 from sealwatch.edge.ports import Image, Part, Sink
+
+if TYPE_CHECKING:
+    from sealwatch.edge.recorder.media import PacketTap
 
 logger = logging.getLogger(__name__)
 
@@ -43,14 +47,20 @@ class SharedDetector:
         return found
 
 
-def watchers(node: NodeSettings, sink: Sink, clock: Clock, power_clock: Clock) -> list[Part]:
-    """A part for each camera and each meter. Raises UsageError for a profile or wire that is not known."""
-    return [*_cameras(node, sink, clock), *_meters(node, sink, power_clock)]
+def watchers(
+    node: NodeSettings, sink: Sink, clock: Clock, power_clock: Clock, taps: Mapping[str, PacketTap] | None = None
+) -> list[Part]:
+    """A part for each camera and each meter; `taps` get the packets of the cameras they are named after.
+
+    Raises UsageError for a profile or wire that is not known.
+    """
+    return [*_cameras(node, sink, clock, taps or {}), *_meters(node, sink, power_clock)]
 
 
-def _cameras(node: NodeSettings, sink: Sink, clock: Clock) -> list[Part]:
+def _cameras(node: NodeSettings, sink: Sink, clock: Clock, taps: Mapping[str, PacketTap]) -> list[Part]:
     if not node.cameras:
         return []
+    from sealwatch.edge.video.source import open_source
     from sealwatch.edge.video.watcher import CameraWatcher
     from sealwatch.models.errors import ModelError
 
@@ -59,7 +69,16 @@ def _cameras(node: NodeSettings, sink: Sink, clock: Clock) -> list[Part]:
         detector.prepare()
     except ModelError as error:
         logger.warning("cameras cannot be watched yet: %s", error)
-    return [CameraWatcher(camera, detector, sink, clock) for camera in node.cameras]
+    return [
+        CameraWatcher(
+            camera,
+            detector,
+            sink,
+            clock,
+            connect=functools.partial(open_source, tap=taps.get(camera.camera_id)),
+        )
+        for camera in node.cameras
+    ]
 
 
 def _load_detector() -> Any:

@@ -56,7 +56,7 @@ class CameraRecorder:
     def __init__(
         self,
         camera_id: str,
-        footage: Footage,
+        open_footage: Callable[[], Footage],
         sink: Sink,
         clock: Clock,
         rules: RecorderRules,
@@ -64,11 +64,13 @@ class CameraRecorder:
         power: PowerSeries | None = None,
         tap: QueueTap | None = None,
     ) -> None:
-        self._camera_id, self._footage, self._sink, self._clock = camera_id, footage, sink, clock
+        """`open_footage` is tried until it succeeds: a disk that is away must not stop the node."""
+        self._camera_id, self._open_footage, self._sink, self._clock = camera_id, open_footage, sink, clock
+        self._footage: Footage
         self._rules, self._power = rules, power
         self.tap = tap or QueueTap(clock)
         self._gate = Gate(rules.mode, pre_s=rules.clip.pre_s)
-        self._drafts: deque[AlarmDraft] = deque()
+        self._drafts: deque[AlarmDraft] = deque(maxlen=1000)
         self._template: Template | None = None
         self._running: Running | None = None
         self._jobs: dict[str, ClipJob] = {}
@@ -82,6 +84,10 @@ class CameraRecorder:
         self._earlier: Segment | None = None
         self._torn: list[tuple[int, str]] = []
         self._numbers: dict[str, float] = {}
+
+    @property
+    def camera_id(self) -> str:
+        return self._camera_id
 
     @property
     def part_id(self) -> str:
@@ -102,10 +108,12 @@ class CameraRecorder:
 
     def pump(self) -> None:
         """Do everything that is due: packets, alarms, clips, gaps, ring."""
-        if not self._recovered:
+        if not self._recovered and self._clock.monotonic_s() >= self._retry_s:
             self._attempt(self._recover)
-            if not self._recovered:
-                self.tap.take()  # without an index there is nowhere to put them
+        if not self._recovered:
+            self.tap.take()  # without an index there is nowhere to put them
+            self._watch_coverage()
+            return
         for event in self.tap.take():
             self._handle(event)
         while self._drafts:
@@ -249,12 +257,16 @@ class CameraRecorder:
             torn, self._torn = self._torn, []
             for segment_id, why in torn:
                 self._attempt(functools.partial(self._footage.salvage, segment_id, why=why))
-        self._coverage, began = coverage.missing(self._coverage, now_s=now_s, reason=self._trouble or self._cause)
-        if began is not None:
-            self._tell_gap(began)
+        self._watch_coverage()
         if now_s - self._tidied_s >= TIDY_EVERY_S:
             self._tidied_s = now_s
             self._attempt(self._tidy)
+
+    def _watch_coverage(self) -> None:
+        now_s = self._clock.monotonic_s()
+        self._coverage, began = coverage.missing(self._coverage, now_s=now_s, reason=self._trouble or self._cause)
+        if began is not None:
+            self._tell_gap(began)
 
     def _tidy(self) -> None:
         running = self._running
@@ -286,6 +298,7 @@ class CameraRecorder:
         return numbers
 
     def _recover(self) -> None:
+        self._footage = self._open_footage()
         lost = self._footage.ensure_recovered()
         for job, _ in self._footage.wanted(self._camera_id):
             if job.boot_id != self._footage.sealer.boot_id:  # its time has passed: cut what there is
@@ -333,15 +346,19 @@ class CameraRecorder:
             self._tell_gap(GapEnded(gap.from_ms, packet.wall_ms, gap.reason))
 
     def _tell_gap(self, gap: GapBegan | GapEnded) -> None:
-        store = self._footage.store
         if isinstance(gap, GapBegan):
             self._gap_id = f"gap-{self._camera_id[:32]}-{gap.from_ms}"
-            self._attempt(lambda: store.begin_gap(self._camera_id, gap.reason, gap.from_ms))
+            self._note(lambda: self._footage.store.begin_gap(self._camera_id, gap.reason, gap.from_ms))
             self._sink.alarm(self._draft(Phase.START, gap.from_ms, gap.reason))
             return
-        self._attempt(lambda: store.end_gap(self._camera_id, gap.to_ms))
+        self._note(lambda: self._footage.store.end_gap(self._camera_id, gap.to_ms))
         missing_s = (gap.to_ms - gap.from_ms) / 1000
         self._sink.alarm(self._draft(Phase.END, gap.from_ms, gap.reason, missing_s))
+
+    def _note(self, work: Callable[[], object]) -> None:
+        """Write into the index, where there is one; the alarm goes out in any case."""
+        if self._recovered:
+            self._attempt(work)
 
     def _tell_removed(self, segment: Segment) -> None:
         self._gap_id = f"gap-{self._camera_id[:32]}-{segment.started_at_ms}"

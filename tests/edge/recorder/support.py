@@ -134,7 +134,7 @@ class Node:
             limits=self.limits,
             clips_bytes=self.clips_bytes,
         )
-        self.recorder = CameraRecorder(CAMERA, self.footage, self.sink, self.clock, rules, power=self.power)
+        self.recorder = CameraRecorder(CAMERA, lambda: self.footage, self.sink, self.clock, rules, power=self.power)
 
     def feed(self, source: Path, *, at: dict[float, Callable[[], None]] | None = None) -> None:
         """Play a file into the tap in the clock's time; `at` does things when the stream reaches a second."""

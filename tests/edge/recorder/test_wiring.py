@@ -1,0 +1,205 @@
+"""The recorder in its place: fed by the camera's one connection, started by the agent, packed by the command line."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from sealwatch.base.clock import Clock, ManualClock
+from sealwatch.base.settings import SettingsError
+from sealwatch.cli import main
+from sealwatch.contract.codes import Phase
+from sealwatch.contract.messages import PartHealth
+from sealwatch.edge.agent import Agent
+from sealwatch.edge.config import CameraSettings, NodeSettings, load_node
+from sealwatch.edge.ports import Part, Sink, SourceError
+from sealwatch.edge.recorder.build import FootageOpener
+from sealwatch.edge.recorder.media import MemoryTap, PacketTap
+from sealwatch.edge.video.source import open_source
+from tests.edge.recorder import support
+from tests.edge.recorder.support import CAMERA, KEY, Node
+
+NODE = """
+site_id = "210423000017"
+node_id = "fushun-017-1"
+data_dir = "data"
+[mqtt]
+url = "mqtt://127.0.0.1:1"
+[recorder]
+segment_s = 10
+{extra}
+[[cameras]]
+camera_id = "shaft-mouth"
+source = "{source}"
+"""
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return support.encode(tmp_path_factory.mktemp("film") / "film.mp4", seconds=40)
+
+
+def packets_of(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+
+class TestOneConnection:
+    def test_the_tap_gets_every_packet_once_however_few_pictures_are_looked_at(self, film: Path) -> None:
+        tap = MemoryTap()
+        camera = CameraSettings(camera_id=CAMERA, source=str(film), analysis_fps=0.5)
+        looked_at = sum(1 for _ in open_source(camera, ManualClock(), tap=tap).frames(threading.Event()))
+        assert looked_at < 30
+        assert [data for data, _, _ in tap.packets if data] == packets_of(film)
+        assert (tap.begun, tap.ended) == (1, 1)
+
+    def test_a_watcher_that_stops_looking_ends_the_tap_as_well(self, film: Path) -> None:
+        tap = MemoryTap()
+        camera = CameraSettings(camera_id=CAMERA, source=str(film))
+        frames = open_source(camera, ManualClock(), tap=tap).frames(threading.Event())
+        next(iter(frames))
+        frames.close()  # type: ignore[attr-defined]  # it is a generator
+        assert tap.ended == 1
+
+    def test_a_source_that_does_not_open_never_begins(self, tmp_path: Path) -> None:
+        tap = MemoryTap()
+        camera = CameraSettings(camera_id=CAMERA, source=str(tmp_path / "nowhere.mp4"))
+        with pytest.raises(SourceError):
+            next(iter(open_source(camera, ManualClock(), tap=tap).frames(threading.Event())))
+        assert (tap.begun, tap.ended) == (0, 0)
+
+    def test_footage_through_the_source_is_the_film(self, film: Path, tmp_path: Path) -> None:
+        node = Node(tmp_path / "footage", ManualClock())
+        camera = CameraSettings(camera_id=CAMERA, source=str(film))
+        for _ in open_source(camera, node.clock, tap=node.recorder.tap).frames(threading.Event()):
+            node.recorder.pump()
+        node.recorder.pump()
+        kept = [digest for file in node.files() for digest in support.packet_hashes(file)]
+        assert kept == support.packet_hashes(film)
+
+
+class _NoLink:
+    connected = False
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int | None:
+        return None
+
+
+class _Camera:
+    """A watcher that sends a film through its tap, tells of a person, and then waits."""
+
+    part_id = CAMERA
+
+    def __init__(self, film: Path, tap: PacketTap, sink: Sink, clock: Clock) -> None:
+        self._film, self._tap, self._sink, self._clock = film, tap, sink, clock
+        self.done = threading.Event()
+
+    def run(self, stop: threading.Event) -> None:
+        with av.open(str(self._film)) as container:
+            stream = container.streams.video[0]
+            self._tap.begin(stream)
+            for packet in container.demux(stream):
+                self._tap.packet(packet)
+        clock = ManualClock(wall_ms=self._clock.wall_ms())
+        self._sink.alarm(support.alarm(Phase.START, clock))
+        self._tap.end()
+        self.done.set()
+        stop.wait(30)
+
+    def health(self) -> PartHealth:
+        return PartHealth(part_id=CAMERA, kind="camera", ok=True, reason="pictures_change")
+
+
+def node_file(folder: Path, film: Path, extra: str = "") -> Path:
+    path = folder / "node.toml"
+    path.write_text(NODE.format(source=film, extra=extra), encoding="utf-8")
+    return path
+
+
+def test_an_agent_records_and_its_footage_is_packed_and_verified_on_the_command_line(
+    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cameras: list[_Camera] = []
+
+    def parts(
+        _node: NodeSettings, sink: Sink, clock: Clock, _power: Clock, taps: Mapping[str, PacketTap]
+    ) -> list[Part]:
+        cameras.append(_Camera(film, taps[CAMERA], sink, clock))
+        return list(cameras)
+
+    path = node_file(tmp_path, film)
+    agent = Agent(load_node(path), path, make_parts=parts, link=lambda _publisher: _NoLink())
+    agent.start()
+    assert cameras[0].done.wait(20)
+    deadline_s = time.monotonic() + 20
+    footage = tmp_path / "data" / "footage" / CAMERA
+    while not list(footage.glob("*.mp4")) and time.monotonic() < deadline_s:
+        time.sleep(0.02)  # a real thread of a real agent
+    recorder = next(part for part in agent.health() if part.part_id == f"recorder-{CAMERA}")
+    assert recorder.kind == "recorder"
+    assert agent.stop()
+    assert sum(support.pictures(file) for file in footage.glob("*.mp4")) == 400
+
+    pack = tmp_path / "pack.zip"
+    stretch = ["--camera", CAMERA, "--from", "2020-01-01", "--to", "2100-01-01"]
+    assert main(["edge", "pack", "--config", str(path), *stretch, "--out", str(pack)]) == 0
+    command = capsys.readouterr().out.splitlines()[1].split()
+    assert command[:3] == ["sealwatch", "evidence", "verify"]
+    assert main(command[1:]) == 0
+    assert "核验通过" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--alarm", "a", "--camera", "b"], ["--camera", "b", "--from", "2026-01-01"]],
+)
+def test_pack_wants_an_alarm_or_a_stretch_of_time(
+    film: Path, tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = node_file(tmp_path, film)
+    assert main(["edge", "pack", "--config", str(path), *arguments, "--out", str(tmp_path / "p.zip")]) == 2
+    assert "--alarm" in capsys.readouterr().err
+
+
+def test_pack_says_where_there_is_no_footage(film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = node_file(tmp_path, film)
+    assert main(["edge", "pack", "--config", str(path), "--alarm", "a1", "--out", str(tmp_path / "p.zip")]) == 1
+    assert "no footage on this node yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("extra", "field"), [("pre_s = 5", "pre_s"), ("mode = 'sometimes'", "mode"), ("max_gbs = 5", "max_gb")]
+)
+def test_a_wrong_setting_is_named(film: Path, tmp_path: Path, extra: str, field: str) -> None:
+    with pytest.raises(SettingsError, match=field):
+        load_node(node_file(tmp_path, film, extra))
+
+
+def test_a_footage_disk_that_is_away_does_not_stop_the_node_and_is_named(film: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "footage").write_text("a file where the disk should be mounted")
+    settings = load_node(node_file(tmp_path, film))
+    assert settings.recorder is not None
+    clock: Any = ManualClock()
+    node = Node(tmp_path / "elsewhere", clock)
+    opener = FootageOpener(
+        settings, settings.recorder, tmp_path / "data", KEY, boot_id="0" * 32, clock=clock, clock_state=lambda: state
+    )
+    state = node.sealer.clock_state()
+    node.recorder._open_footage = opener
+    node.recorder.pump()
+    assert node.recorder.health().reason == "disk_error"
+    (tmp_path / "data" / "footage").unlink()
+    node.idle(6)
+    node.feed(film)
+    assert node.recorder.health().reason == "footage_kept"
