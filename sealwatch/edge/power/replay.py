@@ -74,6 +74,7 @@ def alarm_line(verdict: Verdict, declared: DeclaredStatus) -> dict[str, Any]:
     zh, en = power_sentences(
         verdict.kind,
         found.phase,
+        subject=found.subject,
         started_ms=found.started_s * 1000,
         at_ms=found.at_s * 1000,
         numbers=found.numbers,

@@ -27,6 +27,7 @@ def power_sentences(
     kind: AlarmKind,
     phase: Phase,
     *,
+    subject: str = "",
     started_ms: float,
     at_ms: float,
     numbers: Mapping[str, float],
@@ -48,12 +49,31 @@ def power_sentences(
                 "spacing": f"{numbers['spacing_s']:.0f}",
             }
             return text.say(language, f"power.hoist.{'over' if phase is Phase.END else 'going'}", **values)
+        if kind is AlarmKind.POWER_ANOMALY:
+            return text.say(
+                language,
+                f"power.anomaly.{subject}{'_over' if phase is Phase.END else ''}",
+                **values | _anomaly(numbers),
+            )
         values |= {"kw": kilowatts(numbers["step_w"]), "after": kilowatts(numbers["after_w"])}
         if phase is Phase.END:
             return text.say(language, "power.step.gone", **values)
         return text.say(language, "power.step.held", before=kilowatts(numbers["before_w"]), **values)
 
     return say(Language.ZH), say(Language.EN)
+
+
+def _anomaly(numbers: Mapping[str, float]) -> dict[str, object]:
+    """The figures of an anomaly as people read them; what a rule does not give stays empty."""
+    return {
+        "kw": kilowatts(numbers.get("mean_w", 0.0)),
+        "limit": kilowatts(numbers.get("limit_w", 0.0)),
+        "minutes": f"{numbers.get('minutes', 0):.0f}",
+        "nights": f"{numbers.get('nights', 0):.0f}",
+        "hour": f"{numbers.get('hour', 0):.0f}",
+        "share": f"{100 * numbers.get('share', 0):.0f}",
+        "usual": f"{100 * numbers.get('usual_share', 0):.0f}",
+    }
 
 
 def fault_sentences(meter_id: str, reason: str, *, started_ms: float, ended_ms: float | None) -> tuple[str, str]:

@@ -169,7 +169,7 @@ class MeterWatcher:
         zh, en = fault_sentences(self.part_id, reason, started_ms=started_ms, ended_ms=ended_ms)
         self._sink.alarm(
             AlarmDraft(
-                alarm_id=self._alarm_id(AlarmKind.METER_FAULT, started_ms),
+                alarm_id=self._alarm_id(AlarmKind.METER_FAULT, "", started_ms),
                 kind=AlarmKind.METER_FAULT,
                 phase=phase,
                 # A meter that answered and fell silent was cut, opened or unplugged; one that never did is miswired.
@@ -191,13 +191,14 @@ class MeterWatcher:
         zh, en = power_sentences(
             verdict.kind,
             found.phase,
+            subject=found.subject,
             started_ms=started_ms,
             at_ms=now_ms - (now_s - found.at_s) * 1000,
             numbers=found.numbers,
             declared=self._declared,
         )
         return AlarmDraft(
-            alarm_id=self._alarm_id(verdict.kind, int(found.started_s * 1000)),
+            alarm_id=self._alarm_id(verdict.kind, found.subject, int(found.started_s * 1000)),
             kind=verdict.kind,
             phase=found.phase,
             level=verdict.level,
@@ -211,9 +212,9 @@ class MeterWatcher:
             numbers=found.numbers,
         )
 
-    def _alarm_id(self, kind: AlarmKind, started: int) -> str:
+    def _alarm_id(self, kind: AlarmKind, subject: str, started: int) -> str:
         """The same from start to end of one alarm, and never that of another."""
-        return hashlib.sha256(f"{self.part_id}|{self._run_id}|{kind}|{started}".encode()).hexdigest()[:32]
+        return hashlib.sha256(f"{self.part_id}|{self._run_id}|{kind}|{subject}|{started}".encode()).hexdigest()[:32]
 
     def _flush(self) -> None:
         if not self._batch:
