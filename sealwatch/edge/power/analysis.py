@@ -127,8 +127,7 @@ class Analyser:
     def _envelopes_at(self, at_s: float) -> list[Envelope]:
         """The envelopes that hold at a moment (Unix seconds)."""
         held = [envelopes.of_permits(self._permits, at_s) or envelopes.of_declaration(self._declared)]
-        lowest_w = self._baseline.lowest_w
-        if self._baseline.learnt >= 24 and lowest_w is not None and lowest_w > 50.0:
+        if self._baseline.always_on:
             held.append(envelopes.GONE)
         return [envelope for envelope in held if envelope is not None]
 

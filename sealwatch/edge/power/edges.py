@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -125,8 +126,13 @@ class EdgeFinder:
         before_w, after_w = float(medians[start]), float(medians[stop + WINDOW])
         middle = (start + stop) // 2 + WINDOW
         around = self._p[start : stop + 2 * WINDOW]
-        calm = np.concatenate((np.diff(around[:WINDOW]), np.diff(around[-WINDOW:])))
-        if abs(after_w - before_w) < _LOCAL_FACTOR * _MAD * float(np.median(np.abs(calm))):
+        values = around.tolist()
+        pairs = [
+            *pairwise(values[:WINDOW]),
+            *pairwise(values[-WINDOW:]),
+        ]
+        calm_w = sorted(abs(b - a) for a, b in pairs)[WINDOW - 1]
+        if abs(after_w - before_w) < _LOCAL_FACTOR * _MAD * calm_w:
             return None
         width_s = float(self._t[stop + WINDOW] - self._t[start + WINDOW]) * max(0, stop - start + 1 - WINDOW)
         width_s /= max(1, stop - start)  # an instant change is seen by `WINDOW` medians in a row

@@ -47,7 +47,8 @@ class MeterWatcher:
         self._settings, self._declared, self._sink, self._clock = settings, declared, sink, clock
         self._bus = bus or Lines().bus(settings)
         self._fast, self._slow = profile.groups()
-        self._analyser = Analyser(declared, interval_s=settings.poll_interval_s)
+        offset_s = clock.wall_ms() / 1000 - clock.monotonic_s()
+        self._analyser = Analyser(declared, interval_s=settings.poll_interval_s, unix_offset_s=offset_s)
         self._lock = threading.Lock()
         self._last: Reading | None = None
         self._failure: MeterError | None = None
@@ -101,6 +102,7 @@ class MeterWatcher:
         with self._lock:
             last, failure = self._last, self._failure
             numbers = {"polls": float(self._polls), "answers": float(self._answers)}
+            numbers["baseline_learnt"] = self._analyser.learning
         fresh_s = max(FAULT_AFTER_S, 3 * self._settings.poll_interval_s)
         ok = last is not None and now_s - last.monotonic_s < fresh_s
         if last is not None:

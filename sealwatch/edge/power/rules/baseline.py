@@ -27,6 +27,7 @@ TRUST_HOURS = 336
 GROWTH_PER_WEEK, GROWTH_LIMIT = 0.02, 0.30
 MARGIN_SHARE, MARGIN_W = 0.25, 2500.0
 """A quarter more, and a heater: a season's first cold night is no alarm."""
+ALWAYS_ON_W = 50.0
 _WEEKS = 8
 _MIN_MINUTES = 40
 
@@ -47,6 +48,11 @@ class BaselineState:
     quiet: int = 0
     since_s: float | None = None
     subject: str = ""
+
+    @property
+    def always_on(self) -> bool:
+        """Whether there was power in every hour of at least a day."""
+        return self.learnt >= 24 and self.lowest_w is not None and self.lowest_w > ALWAYS_ON_W
 
     @property
     def learning(self) -> float:
@@ -106,6 +112,8 @@ def _learn(
 ) -> BaselineState:
     """What raised an alarm is not learnt; what is learnt later moves the bound only slowly."""
     lowest_w = mean_w if state.lowest_w is None else min(state.lowest_w, mean_w)
+    if state.always_on and mean_w <= ALWAYS_ON_W:
+        lowest_w = state.lowest_w or 0.0  # power that vanishes is told, not learnt
     if not judges:
         first_w = max(state.first_w, mean_w)
         hours = {**state.hours, place: (*known, mean_w)[-_WEEKS:]}

@@ -55,10 +55,9 @@ def _to_day(state: NightState, t_s: float, found: list[Transition]) -> NightStat
     day = int((t_s + _CHINA_OFFSET_S - _NOON_S) // 86400)
     if state.day is None:
         return replace(state, day=day)
-    while state.day is not None and state.day < day:
+    for over in range(state.day, day):
         days = (*state.days, state.starts)[-OF_NIGHTS:]
-        state = replace(state, day=state.day + 1, starts=(), days=days)
-        state = _judge(state, found)
+        state = _judge(replace(state, day=over + 1, starts=(), days=days), found)
     return state
 
 
