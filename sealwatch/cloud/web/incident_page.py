@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from sealwatch.base.text import Language
 from sealwatch.cloud.evidence.preview import size_px
-from sealwatch.cloud.ports import EvidenceStore, TelemetryStore
+from sealwatch.cloud.ports import EvidenceStore, Series, TelemetryStore
 from sealwatch.cloud.web import story
 from sealwatch.cloud.web.curve import Curve, Window, draw
 from sealwatch.cloud.web.views import AlarmView, IncidentView
 
 METRIC: Final = "active_power_w"
 SPAN_MS: Final = 2 * 3600 * 1000
+_SHORTER_SPANS_MS: Final = (15 * 60_000, 30 * 60_000, 60 * 60_000)
 AFTERMATH_MS: Final = 15 * 60 * 1000
 """A closed incident's curve ends this long after the closing, so that it shows what came of it."""
 _MOST_METERS: Final = 3
@@ -102,20 +103,27 @@ def chart(incident: IncidentView, telemetry: TelemetryStore, *, now_ms: int) -> 
     """The last two hours; for a closed incident the two hours that end shortly after its closing."""
     card = incident.card
     to_ms = now_ms if card.closed_at_ms is None else min(now_ms, card.closed_at_ms + AFTERMATH_MS)
-    from_ms = to_ms - SPAN_MS
+
+    def read(from_ms: int) -> dict[str, Series]:
+        return telemetry.read(
+            site_id=card.site.site_id, metric=METRIC, from_ms=from_ms, to_ms=to_ms, max_points=_MOST_POINTS
+        )
+
+    found = read(to_ms - SPAN_MS)
+    span_ms = _span_ms(found, opened_at_ms=card.opened_at_ms, to_ms=to_ms)
+    if span_ms < SPAN_MS:
+        found = read(to_ms - span_ms)
+    from_ms = to_ms - span_ms
     windows = [
         Window(from_ms=alarm.started_at_ms, to_ms=to_ms if alarm.ended_at_ms is None else alarm.ended_at_ms)
         for alarm in incident.alarms
     ]
-    found = telemetry.read(
-        site_id=card.site.site_id, metric=METRIC, from_ms=from_ms, to_ms=to_ms, max_points=_MOST_POINTS
-    )
     drawn = [
         draw(series, source_id=source_id, from_ms=from_ms, to_ms=to_ms, windows=windows)
         for source_id, series in sorted(found.items())
     ]
     curves = [curve for curve in drawn if curve is not None][:_MOST_METERS]
-    opened = (card.opened_at_ms - from_ms) / SPAN_MS * 100
+    opened = (card.opened_at_ms - from_ms) / span_ms * 100
     return Chart(
         from_ms=from_ms,
         to_ms=to_ms,
@@ -123,3 +131,10 @@ def chart(incident: IncidentView, telemetry: TelemetryStore, *, now_ms: int) -> 
         opened_percent=round(opened, 2) if 0 <= opened <= 100 else None,
         shaded=any(curve.shades for curve in curves),
     )
+
+
+def _span_ms(found: Mapping[str, Series], *, opened_at_ms: int, to_ms: int) -> int:
+    """Two hours, or less where a meter was put in only lately: its few readings are not pressed against the edge."""
+    first_ms = min((series.at_ms[0] for series in found.values()), default=to_ms)
+    wanted_ms = to_ms - min(first_ms, opened_at_ms)
+    return next((span_ms for span_ms in _SHORTER_SPANS_MS if span_ms >= wanted_ms), SPAN_MS) if found else SPAN_MS

@@ -8,6 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from sealwatch.cloud.db.tables import AlarmRecord, Incident, IncidentEvent, Page
+from sealwatch.cloud.telemetry.memory import MemoryTelemetry
+from sealwatch.cloud.web.app import create_app
 from tests.cloud.web.conftest import ClientFactory, form_token
 from tests.cloud.web.scene import NOW_MS, ORANGE, RED, Scene, event, incident, page
 
@@ -189,6 +191,27 @@ def test_a_curve_that_has_stopped_says_when(scene: Scene, client: TestClient) ->
     power = client.get(f"/incidents/{RED}").text.split('id="power"')[1].split("</section>")[0]
     assert "数据停在 02:21:07（12 分钟前）" in power
     assert 'class="silence"' in power
+
+
+def test_a_meter_put_in_lately_is_not_pressed_against_the_edge(scene: Scene, client: TestClient) -> None:
+    scene.add_red()
+    recent = scene.telemetry.read(
+        site_id="jingjiagou", metric="active_power_w", from_ms=NOW_MS - 600_000, to_ms=NOW_MS, max_points=10_000
+    )["meter-1"]
+    scene.telemetry = MemoryTelemetry()
+    scene.telemetry.write(
+        site_id="jingjiagou",
+        node_id="n",
+        source_id="meter-2",
+        at_ms=recent.at_ms,
+        values={"active_power_w": recent.values},
+    )
+    with TestClient(create_app(scene.services()), base_url="http://127.0.0.1:8000") as later:
+        power = later.get(f"/incidents/{RED}").text.split('id="power"')[1].split("</section>")[0]
+    assert "02:06:07 至 02:21:07" in power
+    path = re.search(r'class="line"[^>]* d="([^"]+)"', power)
+    assert path is not None
+    assert path[1].count("L") > 100
 
 
 def test_a_site_without_power_readings_says_so(scene: Scene, client: TestClient) -> None:
