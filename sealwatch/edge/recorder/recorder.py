@@ -31,6 +31,7 @@ from sealwatch.edge.recorder.telling import gap_draft
 
 logger = logging.getLogger(__name__)
 
+PUMP_EVERY_S: Final = 0.25
 SYNC_EVERY_S: Final = 10.0  # what a power cut may cost, on top of the fragment in memory
 RETRY_S: Final = 5.0
 TIDY_EVERY_S: Final = 60.0
@@ -96,12 +97,10 @@ class CameraRecorder:
     def observe(self, draft: AlarmDraft) -> None:
         """See an alarm pass by. Callable from any thread; returns at once."""
         self._drafts.append(draft)
-        self.tap.wake.set()
 
     def run(self, stop: threading.Event) -> None:
         """Record until `stop` is set; then close the running segment properly."""
-        while not stop.is_set():
-            self.tap.wake.wait(0.5)
+        while not stop.wait(PUMP_EVERY_S):  # in batches: waking for every packet costs more than writing it
             self.pump()
         self.pump()
         self._attempt(self._close)

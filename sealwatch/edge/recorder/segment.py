@@ -14,7 +14,7 @@ import os
 import struct
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import av
 from av.packet import Packet
@@ -29,6 +29,8 @@ _OPTIONS: Final = {
     "flush_packets": "1",
 }
 _BUFFER_BYTES: Final = 256 * 1024
+_BLOCK_BYTES: Final = 64 * 1024
+_SECTOR_BYTES: Final = 512  # a shorter run of zeros is picture data
 _BOX_HEAD: Final = struct.Struct(">I4s")
 
 
@@ -181,11 +183,25 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _written_bytes(file: BinaryIO, size: int) -> int:
+    """Length without a tail of zeros: after a power cut a file may have its length but not yet its last blocks."""
+    end = size
+    while end:
+        start = max(0, end - _BLOCK_BYTES)
+        file.seek(start)
+        rest = file.read(end - start).rstrip(b"\0")
+        if rest:
+            end = start + len(rest)
+            break
+        end = start
+    return end if size - end >= _SECTOR_BYTES else size
+
+
 def whole_bytes(path: Path) -> int:
     """Length up to the last whole fragment; 0 where not even one is whole. Raises OSError."""
-    size = path.stat().st_size
     position = whole = 0
     with path.open("rb") as file:
+        size = _written_bytes(file, path.stat().st_size)
         while position + _BOX_HEAD.size <= size:
             file.seek(position)
             length, kind = _BOX_HEAD.unpack(file.read(_BOX_HEAD.size))

@@ -57,7 +57,6 @@ class QueueTap:
         self._stream: VideoStream | None = None
         self._ready = False
         self._dropped = 0
-        self.wake = threading.Event()
 
     @property
     def waiting_bytes(self) -> int:
@@ -91,7 +90,6 @@ class QueueTap:
 
     def take(self) -> list[Event]:
         """Everything that waits, oldest first."""
-        self.wake.clear()
         with self._lock:
             events = list(self._events)
             self._events.clear()
@@ -129,4 +127,3 @@ class QueueTap:
             self._events.append(event)
             if isinstance(event, MediaPacket):
                 self._waiting_bytes += len(event.data)
-        self.wake.set()

@@ -18,6 +18,7 @@ from sealwatch.contract import signing
 from sealwatch.contract.codes import Phase
 from sealwatch.edge.recorder import packing
 from sealwatch.edge.recorder.footage import CLIPS
+from sealwatch.edge.recorder.segment import FRAGMENT_S
 from sealwatch.evidence import chain
 from sealwatch.evidence.documents import Envelope, Manifest
 from sealwatch.evidence.verify import verify
@@ -106,6 +107,25 @@ def test_clip(tmp_path: Path, film: Path, step: str, nth: int, state: str, there
     target = tmp_path / "pack.zip"
     packing.write_pack(later.footage, packing.items_of_alarm(later.footage, "a1"), target, pack_id="p")
     assert verify(target, [KEY.public_key()]).holds
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.33, 0.5, 0.77, 0.9, 0.99])
+@pytest.mark.parametrize("tail", [b"", b"\0" * 5000], ids=["cut", "zeros"])
+def test_power_cut_that_drops_what_was_not_synced(tmp_path: Path, film: Path, share: float, tail: bytes) -> None:
+    node = Node(tmp_path / "footage", ManualClock(), segment_s=1000, step=killer("segment.closed", 1))
+    node.feed(film)
+    with pytest.raises(KilledError):
+        node.hang_up()
+    [file] = node.files()
+    data = file.read_bytes()
+    file.write_bytes(data[: int(len(data) * share)] + tail)
+    later = node.restart()
+    later.recorder.pump()
+    assert all_sound(later)
+    kept = later.files()
+    assert len(kept) == len(later.store.segments(CAMERA)) == (1 if share >= 0.1 else 0)
+    if kept:
+        assert support.pictures(kept[0]) >= (60 * share - 2 * FRAGMENT_S) * support.FPS * 0.8
 
 
 def manifest_of(node: Node, table: str, key: int | str) -> Manifest:

@@ -383,7 +383,6 @@ def test_run_stops_and_closes_the_running_segment(node: Node, film: Path) -> Non
     while node.recorder.tap.waiting_bytes and time.monotonic() < deadline_s:
         stop.wait(0.01)
     stop.set()
-    node.recorder.tap.wake.set()
     thread.join(20)
     assert not thread.is_alive()
     assert sum(support.pictures(file) for file in node.files()) == 300
