@@ -152,11 +152,6 @@ class Tale:
 
     def _look(self) -> None:
         self._stage.check_running()
-        while not self._pages.empty():
-            page = self._pages.get()
-            self._received.append(page)
-            self._narrator.say("demo.page_received", address=page.address, title=page.title)
-            self._narrator.say("demo.answer_here", url=page.answer_url)
         try:
             items = self._client.get("/api/v1/incidents").raise_for_status().json()["items"]
             for item in reversed(items):
@@ -165,6 +160,11 @@ class Tale:
                     self._tell_of(item["incident_id"])
         except httpx.HTTPError:
             return  # the service is busy or restarting; the next look tells
+        while not self._pages.empty():
+            page = self._pages.get()
+            self._received.append(page)
+            self._narrator.say("demo.page_received", address=page.address, title=page.title)
+            self._narrator.say("demo.answer_here", url=page.answer_url)
 
     def _tell_of(self, incident_id: str) -> None:
         incident: story.Incident = {}
@@ -173,6 +173,8 @@ class Tale:
             incident |= answer.json() | {f"sentence_{language}": answer.json()["sentence"]}
         for line in story.between(self._incidents.get(incident_id), incident):
             self._narrator.tell(line)
+        if incident_id not in self._incidents:
+            self._narrator.say("demo.look", url=f"{self._stage.url}/incidents/{incident_id}")
         self._incidents[incident_id] = incident
 
     def _answer(self, url: str) -> None:
