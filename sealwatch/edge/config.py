@@ -69,8 +69,8 @@ class MeterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     url: Annotated[
         str,
         Meta(
-            pattern=r"^(tcp://[^/]+:\d+|serial:/.+)$",
-            description="tcp://host:port of a converter, or serial:/dev/ttyUSB0.",
+            pattern=r"^((modbus-)?tcp://[^/]+:\d+|serial:/.+)$",
+            description="tcp://host:port of a converter, serial:/dev/ttyUSB0, or modbus-tcp://host:502.",
         ),
     ]
     profile: Annotated[str, Meta(description="Name of a file in firmware_config/meters, without .toml.")] = (
