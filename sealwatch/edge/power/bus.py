@@ -1,9 +1,10 @@
-"""`MeterBus` for DL/T 645-2007: quantities by name, read through a profile over a shared line."""
+"""From a configured meter to its `MeterBus`: quantities by name, read through a profile over a shared line."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
 from sealwatch.base.clock import Clock
 from sealwatch.base.errors import UsageError
@@ -11,10 +12,10 @@ from sealwatch.edge.config import MeterSettings
 from sealwatch.edge.ports import MeterBus, MeterError
 from sealwatch.edge.power.dlt645 import bcd
 from sealwatch.edge.power.line import ANSWER_TIMEOUT_S, Line
+from sealwatch.edge.power.modbus import ModbusBus, ModbusTcp, RtuLine
 from sealwatch.edge.power.profiles import Dlt645Block, MeterProfile, load_profile
+from sealwatch.edge.power.ratio import factor
 from sealwatch.edge.power.wire import opener
-
-_TRANSFORMED = ("active_power", "reactive_power", "apparent_power", "current", "forward_energy", "reverse_energy")
 
 
 class Dlt645Bus:
@@ -60,8 +61,7 @@ def decode_block(block: Dlt645Block, data: bytes, *, ratio: float = 1.0) -> dict
         except ValueError as error:
             raise MeterError("garbage", f"{block.identifier}: {item.quantity}: {error}") from None
         if value is not None:
-            factor = ratio if item.quantity.startswith(_TRANSFORMED) else 1.0
-            values[item.quantity] = value * item.scale * factor
+            values[item.quantity] = value * item.scale * factor(item.quantity, ratio)
     return values
 
 
@@ -70,21 +70,36 @@ class Lines:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[tuple[str, str], Line | RtuLine | ModbusTcp] = {}
         self._lock = threading.Lock()
 
     def bus(self, meter: MeterSettings, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> MeterBus:
-        """The bus of one configured meter. Raises UsageError for a profile or wire that is not known.
+        """The bus of one configured meter. Raises UsageError for a profile, wire or address that is not known.
 
         The wire keeps real time whatever clock the watcher lives by: a converter cannot be hurried.
         """
         profile = load_profile(meter.profile)
+        if profile.protocol == "modbus" and not 1 <= int(meter.address) <= 247:
+            raise UsageError(f"meter {meter.meter_id}: a Modbus address is 1 to 247, not {meter.address}")
         with self._lock:
-            line = self._lines.get(meter.url)
+            key = (meter.url, profile.protocol)
+            line = self._lines.get(key)
             if line is None:
                 try:
-                    open_wire = opener(meter.url, baud=meter.baud, parity=profile.parity, stop_bits=profile.stop_bits)
+                    line = self._lines[key] = self._open(meter, profile, answer_timeout_s)
                 except ValueError as error:
                     raise UsageError(f"meter {meter.meter_id}: {error}") from None
-                line = self._lines[meter.url] = Line(open_wire, clock=self._clock, answer_timeout_s=answer_timeout_s)
-        return Dlt645Bus(line, profile, transformer_ratio=meter.transformer_ratio)
+        if isinstance(line, Line):
+            return Dlt645Bus(line, profile, transformer_ratio=meter.transformer_ratio)
+        return ModbusBus(line, profile, transformer_ratio=meter.transformer_ratio)
+
+    def _open(self, meter: MeterSettings, profile: MeterProfile, timeout_s: float) -> Line | RtuLine | ModbusTcp:
+        if meter.url.startswith("modbus-tcp://"):
+            parts = urlsplit(meter.url)
+            if profile.protocol != "modbus":
+                raise ValueError(f"the profile {meter.profile} does not speak Modbus; use tcp:// or serial:")
+            return ModbusTcp(parts.hostname or "", parts.port or 502, answer_timeout_s=timeout_s)
+        open_wire = opener(meter.url, baud=meter.baud, parity=profile.parity, stop_bits=profile.stop_bits)
+        if profile.protocol == "modbus":
+            return RtuLine(open_wire, clock=self._clock, answer_timeout_s=timeout_s)
+        return Line(open_wire, clock=self._clock, answer_timeout_s=timeout_s)

@@ -36,6 +36,32 @@ class Dlt645Block(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     fields: Annotated[list[BcdField], Meta(min_length=1, max_length=16)]
 
 
+class RegisterField(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One number inside a block of registers."""
+
+    quantity: Quantity
+    offset: Annotated[int, Meta(ge=0, le=124, description="First register, counted from the block's.")] = 0
+    type: Literal["float32", "int32", "uint32", "int16", "uint16"]
+    word_order: Annotated[
+        Literal["high_first", "low_first"], Meta(description="Which of two registers holds the high half.")
+    ] = "high_first"
+    scale: Annotated[float, Meta(description="Factor from the meter's number to the quantity's unit.")] = 1.0
+
+    @property
+    def words(self) -> int:
+        return 2 if self.type.endswith("32") else 1
+
+
+class ModbusBlock(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Registers that are read with one request."""
+
+    register: Annotated[int, Meta(ge=0, le=65535, description="First register, as sent (from 0).")]
+    count: Annotated[int, Meta(ge=1, le=125)]
+    function: Annotated[Literal[3, 4], Meta(description="3: holding registers, 4: input registers.")] = 3
+    pace: Pace
+    fields: Annotated[list[RegisterField], Meta(min_length=1, max_length=32)]
+
+
 class MeterProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to read one kind of meter."""
 
@@ -43,22 +69,31 @@ class MeterProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     title_en: Text
     description_zh: Text
     description_en: Text
-    protocol: Literal["dlt645-2007"]
+    protocol: Annotated[
+        Literal["dlt645-2007", "modbus"],
+        Meta(description="modbus: RTU on serial: and tcp: lines, Modbus TCP on modbus-tcp: ones."),
+    ]
     phases: Annotated[int, Meta(ge=1, le=3)]
     baud: Annotated[int, Meta(ge=300, le=115200, description="Usual speed as delivered.")] = 2400
     parity: Literal["N", "E", "O"] = "E"
     stop_bits: Literal[1, 2] = 1
     dlt645: list[Dlt645Block] = []
+    modbus: list[ModbusBlock] = []
 
     @property
     def quantities(self) -> list[str]:
         """Every quantity that can be read, in the order of the file."""
-        return [f.quantity for block in self.dlt645 for f in block.fields]
+        return [f.quantity for block in self.blocks for f in block.fields]
+
+    @property
+    def blocks(self) -> list[Dlt645Block] | list[ModbusBlock]:
+        """What is read, in the order of the file."""
+        return self.modbus if self.protocol == "modbus" else self.dlt645
 
     def groups(self) -> tuple[list[str], list[list[str]]]:
         """What to read at every poll, and the groups to read in turn."""
-        fast = [f.quantity for block in self.dlt645 if block.pace == "fast" for f in block.fields]
-        slow = [[f.quantity for f in block.fields] for block in self.dlt645 if block.pace == "slow"]
+        fast = [f.quantity for block in self.blocks if block.pace == "fast" for f in block.fields]
+        slow = [[f.quantity for f in block.fields] for block in self.blocks if block.pace == "slow"]
         return fast, slow
 
 
@@ -85,4 +120,8 @@ def parse_profile(text: str, *, name: str) -> MeterProfile:
         raise SettingsError(f"{name}: the quantity {', '.join(sorted(twice))} is read twice; keep one of them")
     if "active_power_w" not in profile.quantities:
         raise SettingsError(f"{name}: no field gives active_power_w; the rules need it")
+    for block in profile.modbus:
+        beyond = [f.quantity for f in block.fields if f.offset + f.words > block.count]
+        if beyond:
+            raise SettingsError(f"{name}: register {block.register}: {beyond[0]} lies beyond the block's {block.count}")
     return profile
