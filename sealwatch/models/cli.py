@@ -64,7 +64,8 @@ def _complete(folder: Path, model: ModelSpec, source: SourceSpec, clip: Path | N
     if plain:
         source_folder = _source(folder, source, console)
         for variant in plain:
-            build.convert_variant(folder, model, variant, source_folder)
+            with console.status(_say("models.building", file=variant.file)):
+                build.convert_variant(folder, model, variant, source_folder)
             console.print(_say("models.built", file=variant.file, size_mb=_size_mb(folder, variant)), soft_wrap=True)
     for variant in model.variant:
         due = variant in wanted and build.state_of(folder, variant) is not State.REFUSED
@@ -75,7 +76,8 @@ def _complete(folder: Path, model: ModelSpec, source: SourceSpec, clip: Path | N
 def _quantise(folder: Path, model: ModelSpec, variant: Variant, clip: Path | None, console: Console) -> None:
     """Build one INT8 variant, or say why the fp32 one stays in use."""
     try:
-        made = build.quantise_variant(folder, model, variant, clip)
+        with console.status(_say("models.building", file=variant.file)):
+            made = build.quantise_variant(folder, model, variant, clip)
     except ModelError as error:
         console.print(_say("models.kept_fp32", reason=error), soft_wrap=True)
         return
@@ -194,12 +196,19 @@ def _table(results: list[tuple[str, Evaluation]]) -> Table:
         table.add_column(_say("models.evaluate.hit", threshold=rate.threshold), justify="right")
         table.add_column(_say("models.evaluate.false", threshold=rate.threshold), justify="right")
     table.add_column(_say("models.evaluate.distrusted"), justify="right")
-    table.add_column(_say("models.evaluate.ms"), justify="right")
+    for column in ("ms", "cpu_ms"):
+        table.add_column(_say(f"models.evaluate.{column}"), justify="right")
     for name, result in results:
         cells = [_figure(result.ap_50), _figure(result.ap_30)]
         for rate in result.rates:
             cells += [f"{rate.hit}/{rate.with_persons}", f"{rate.false}/{rate.without_persons}"]
-        table.add_row(name, *cells, str(result.distrusted_boxes), f"{result.median_ms:.0f}/{result.p95_ms:.0f}")
+        table.add_row(
+            name,
+            *cells,
+            str(result.distrusted_boxes),
+            f"{result.median_ms:.0f}/{result.p95_ms:.0f}",
+            f"{result.cpu_median_ms:.0f}",
+        )
     return table
 
 

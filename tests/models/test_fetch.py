@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sealwatch.base.clock import ManualClock
 from sealwatch.base.errors import CommandFailed
 from sealwatch.models import fetch, store
 from sealwatch.models.errors import SourceRefusedError
@@ -164,12 +165,38 @@ def test_a_program_that_fails_is_told_with_its_own_reason(tmp_path: Path) -> Non
     complaint = (
         "import sys; sys.exit('npm ERR! code E404\\nnpm ERR! no such package\\nnpm ERR! A complete log of it: x')"
     )
-    with pytest.raises(CommandFailed, match=r"could not fetch nets \(no such package\)"):
-        fetch.run([sys.executable, "-c", complaint], tmp_path, lambda: None, "npm could not fetch nets")
+    with pytest.raises(CommandFailed, match=r"could not fetch nets \(no such package\); check the network"):
+        fetch.run([sys.executable, "-c", complaint], tmp_path, lambda: 0, "npm could not fetch nets")
+
+
+def test_a_download_that_gets_nowhere_is_given_up(tmp_path: Path) -> None:
+    clock = ManualClock()
+
+    def stuck() -> int:
+        clock.advance(fetch.PATIENCE_S / 2 + 1)
+        return 17
+
+    endless = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with pytest.raises(CommandFailed, match=r"npm could not fetch nets \(nothing came for 180 s\)"):
+        fetch.run(endless, tmp_path, stuck, "npm could not fetch nets", clock=clock)
+
+
+def test_a_download_that_is_slow_but_moves_is_waited_for(tmp_path: Path) -> None:
+    clock, steps = ManualClock(), iter(range(1, 1000))
+
+    def slow() -> int:
+        clock.advance(fetch.PATIENCE_S - 1)
+        step = next(steps)
+        (tmp_path / "enough").write_text("") if step > 3 else None
+        return step
+
+    patient = "import pathlib, time\nwhile not pathlib.Path('enough').exists(): time.sleep(0.01)"
+    fetch.run([sys.executable, "-c", patient], tmp_path, slow, "failed", clock=clock)
+    assert next(steps) > 4
 
 
 def test_a_program_does_not_outlive_a_caller_that_is_interrupted(tmp_path: Path) -> None:
-    def interrupted() -> None:
+    def interrupted() -> int:
         raise KeyboardInterrupt
 
     endless = "import pathlib, os, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(600)"
