@@ -19,7 +19,7 @@ from rich.console import Console
 
 from sealwatch.base import text
 from sealwatch.base.clock import SystemClock
-from sealwatch.base.errors import CommandFailed
+from sealwatch.base.errors import CommandFailed, UsageError
 from sealwatch.base.text import Language
 from sealwatch.demo import clip, story, summary
 from sealwatch.demo.people import ReceivedPage
@@ -35,6 +35,7 @@ _CLIP_ZONE = ((0.02, 0.3), (0.98, 0.3), (0.98, 0.98), (0.02, 0.98))
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("--source", help="rtsp://... | file.mp4 | /dev/video0 instead of the demo clip")
+    parser.add_argument("--broker", default="", metavar="URL", help="mqtt://host:port instead of the embedded broker")
     parser.add_argument("--dir", type=Path, default=Path("var/demo"), help="folder for what it leaves behind")
     parser.add_argument("--port", type=int, default=8000, help="port of the page; 0 takes a free one")
     parser.add_argument("--once", action="store_true", help="run the story once, answer the page, and end")
@@ -48,9 +49,13 @@ def run(options: argparse.Namespace) -> int:
     if options.fetch_clip:
         clip.fetch_clip(lambda line: print(line, file=sys.stderr))
         return 0
+    if options.source and "://" not in options.source and not Path(options.source).exists():
+        raise UsageError(f"{options.source}: no such file or device; name a video, a camera or an rtsp:// address")
     source = options.source or str(clip.fetch_clip(lambda line: print(line, file=sys.stderr)))
     zone = _CLIP_ZONE if options.source is None and source.endswith("vtest.avi") else ()
-    settings = DemoSettings(folder=options.dir, source=source, zone=zone, web_port=options.port)
+    settings = DemoSettings(
+        folder=options.dir, source=source, zone=zone, broker_url=options.broker, web_port=options.port
+    )
     signal.signal(signal.SIGTERM, _interrupt)
     # With --json the standard output belongs to the summary alone.
     telling = Narrator(Console(stderr=options.json, highlight=False))

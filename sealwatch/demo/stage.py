@@ -44,6 +44,7 @@ class DemoSettings:
     folder: Path
     source: str
     zone: tuple[tuple[float, float], ...] = ()
+    broker_url: str = ""  # empty: the embedded broker
     web_port: int = 8000
     second_page_after_s: float = 45.0
     camera: bool = True
@@ -59,7 +60,7 @@ class Stage:
         self.settings = settings
         self._webhook_secret = secrets.token_hex(16)
         self.telephones = Telephones(secret=self._webhook_secret, on_page=on_page)
-        self.broker = EmbeddedBroker()
+        self.broker_url = settings.broker_url
         self.start_s = 0.0
         self.web_port = settings.web_port or free_port()
         self._servers = ExitStack()
@@ -89,7 +90,8 @@ class Stage:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         self._servers.enter_context(self.telephones)
-        self._servers.enter_context(self.broker)
+        if not self.broker_url:
+            self.broker_url = self._servers.enter_context(EmbeddedBroker()).url
         self._write_node()
         self._write_cloud(self._node_key())
         self.start_service()
@@ -207,7 +209,7 @@ address = "{METER_ADDRESS}"
 node_id = "{NODE_ID}"
 data_dir = "node"
 declared_status = "power_cut"
-mqtt.url = "{self.broker.url}"
+mqtt.url = "{self.broker_url}"
 {camera if self.settings.camera else ""}{meter if self.settings.meter else ""}""",
             encoding="utf-8",
         )
@@ -219,7 +221,7 @@ mqtt.url = "{self.broker.url}"
         self._file("cloud.toml").write_text(
             f"""data_dir = "service"
 ingest_group = ""  # the embedded broker ends when a member of a group goes with messages un-acked
-mqtt.url = "{self.broker.url}"
+mqtt.url = "{self.broker_url}"
 [web]
 port = {self.web_port}
 public_url = "{self.url}"
