@@ -13,6 +13,7 @@ from typing import Final
 from sealwatch.contract.codes import AlarmKind, Phase
 
 _UPDATE_S: Final = 5.0  # an alarm that stands is not updated more often
+_FRESH_S: Final = 0.5  # an alarm starts on somebody seen just now, or missed in the last look or two
 _GAP_S: Final = 1.2  # a presence with longer holes in it is two presences
 
 
@@ -85,26 +86,40 @@ def step(
     fresh = [p for p in living if p.fresh]
     if state.phase == "active":
         return _active(state, rule, fresh, now_s, now_ms)
-    if not fresh:
-        if state.phase == "candidate" and now_s - state.present_s > _GAP_S:
-            return replace(CLEAR, reason="too_brief", entered=state.entered), ()
-        if state.phase == "candidate" and looked:
-            return replace(state, scores=(*state.scores, 0.0)[-rule.of :]), ()
+    if fresh:
+        state = _noted(state, rule, fresh, now_s)
+    elif state.phase == "clear":
         return replace(state, reason="never_moved" if seen and not living else state.reason), ()
-    best = max(p.score for p in fresh)
+    elif now_s - state.present_s > _GAP_S:
+        return replace(CLEAR, reason="too_brief", entered=state.entered), ()
+    elif looked:
+        state = replace(state, scores=(*state.scores, 0.0)[-rule.of :])
+    return _candidate(state, rule, living, now_s, now_ms)
+
+
+def _noted(state: PresenceState, rule: PresenceRule, fresh: Sequence[Presence], now_s: float) -> PresenceState:
+    """The state with what was found in this look."""
     if state.phase == "clear":
         since_s, since_ms = min(state.entered[p.track_id] for p in fresh)
         state = replace(CLEAR, phase="candidate", since_s=since_s, since_ms=since_ms, entered=state.entered)
-    state = replace(
+    best = max(p.score for p in fresh)
+    return replace(
         state,
         present_s=now_s,
         scores=(*state.scores, best)[-rule.of :],
         best=max(best, state.best),
         persons=max(state.persons, len(fresh)),
     )
+
+
+def _candidate(
+    state: PresenceState, rule: PresenceRule, living: Sequence[Presence], now_s: float, now_ms: int
+) -> tuple[PresenceState, tuple[Transition, ...]]:
     strong = sum(score >= rule.alarm_score for score in state.scores)
     if now_s - state.since_s < rule.on_delay_s - 1e-6:
         return replace(state, reason="on_delay"), ()
+    if now_s - state.present_s > _FRESH_S:
+        return replace(state, reason="out_of_sight"), ()
     if strong < rule.needed:
         return replace(state, reason="score_low"), ()
     state = replace(
