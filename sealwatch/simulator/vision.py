@@ -20,7 +20,8 @@ Disturbance = Callable[[Image, float, np.random.Generator], Image]
 
 
 def _bounded(values: npt.NDArray[Any]) -> Image:
-    return np.clip(values, 0, 255).astype(np.uint8)
+    bounded: Image = np.clip(values, 0, 255).astype(np.uint8)
+    return bounded
 
 
 def night_noise(picture: Image, _second: float, rng: np.random.Generator) -> Image:
@@ -71,7 +72,9 @@ class Insect:
         height, width = picture.shape[:2]
         layer = np.zeros((height, width), np.uint8)
         size = (int(width * rng.uniform(0.02, 0.06)), int(width * rng.uniform(0.01, 0.03)))
-        cv2.ellipse(layer, (int(self.x * width), int(self.y * height)), size, float(rng.uniform(0, 180)), 0, 360, 230, -1)
+        cv2.ellipse(
+            layer, (int(self.x * width), int(self.y * height)), size, float(rng.uniform(0, 180)), 0, 360, 230, -1
+        )
         glow = cv2.GaussianBlur(layer, (0, 0), width / 90)
         return _bounded(lit.astype(np.float32) + glow[:, :, None])
 
@@ -140,7 +143,8 @@ class LowBitRate:
 
     def __call__(self, picture: Image, second: float, _rng: np.random.Generator) -> Image:
         coded, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 9])
-        blocky = cv2.imdecode(data, cv2.IMREAD_COLOR).astype(np.float32) if coded else picture.astype(np.float32)
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if coded else None
+        blocky = (picture if decoded is None else decoded).astype(np.float32)
         group = int(second / 2)
         if self.shown is None or group != self.refreshed:
             self.shown, self.refreshed = blocky, group
@@ -229,4 +233,7 @@ def sightless(name: str, pictures: Sequence[Image], *, seconds: float, fps: floa
             move = cv2.getRotationMatrix2D((width / 2, height / 2), float(0.8 * np.sin(second * 0.7)), 1.06)
             move[:, 2] += sway
             photo = cv2.warpAffine(frozen, move, (width, height), borderMode=cv2.BORDER_REPLICATE)
-            yield second, _bounded(photo.astype(np.float32) * 0.92 + 9 + rng.normal(0, 1.5, (height, width))[:, :, None])
+            yield (
+                second,
+                _bounded(photo.astype(np.float32) * 0.92 + 9 + rng.normal(0, 1.5, (height, width))[:, :, None]),
+            )

@@ -16,6 +16,7 @@ from sealwatch.edge.video.finds import Find, search
 from sealwatch.edge.video.gate import GateResult, MotionGate
 from sealwatch.edge.video.geometry import Box
 from sealwatch.edge.video.lines import Crossing, Line, LineState
+from sealwatch.edge.video.liveness import LoopChange, LoopWatch
 from sealwatch.edge.video.ports import Demand, ObjectDetector, StageTimes
 from sealwatch.edge.video.presence import Presence, PresenceRule, PresenceState, Transition
 from sealwatch.edge.video.tracks import Track, TrackState
@@ -100,6 +101,8 @@ class Analyser:
         self._awake_s = float("-inf")
         self._faults = FaultWatch()
         self._fault_alarm_ids: dict[VideoFault, str] = {}
+        self._loops = None if camera.repeat else LoopWatch()  # a file that is meant to repeat itself is no fraud
+        self._loop_alarm_id = ""
         self._attention, self._rules = AttentionState(), AttentionSettings()
         self._tracks = TrackState()
         self.zones = zones_of(camera.zones)
@@ -110,6 +113,7 @@ class Analyser:
         """Judge one picture."""
         with self._times.stage("faults"):
             changes = self._faults.look(frame.grey, now_s=frame.monotonic_s, now_ms=frame.captured_at_ms)
+            loop = self._loops and self._loops.look(frame.grey, now_s=frame.monotonic_s, now_ms=frame.captured_at_ms)
         with self._times.stage("gate"):
             gate = self._gate.look(frame.grey, frame.monotonic_s)
         height_px, width_px = frame.grey.shape[:2]
@@ -133,6 +137,7 @@ class Analyser:
                 now_ms=frame.captured_at_ms,
             )
             decisions = [self._fault_decision(change, frame) for change in changes]
+            decisions += [self._loop_decision(loop, frame)] if loop else []
             decisions += [d for watch in self._watches for d in self._judge(watch, frame, looked=bool(crops))]
             decisions += [d for counter in self._counters for d in self._count(counter, frame)]
         self._rest(gate, frame.monotonic_s)
@@ -169,6 +174,23 @@ class Analyser:
             pts_s=frame.pts_s,
             numbers=change.numbers,
             code=change.fault.value,
+        )
+
+    def _loop_decision(self, change: LoopChange, frame: Frame) -> Decision:
+        if change.phase is Phase.START:
+            self._loop_alarm_id = self._new_id()
+        return Decision(
+            alarm_id=self._loop_alarm_id,
+            kind=AlarmKind.LIVENESS,
+            phase=change.phase,
+            level=Level.ORANGE,
+            zone="",
+            score=1.0,
+            reason="sequence_repeats" if change.phase is Phase.START else "sequence_new_again",
+            started_at_ms=change.since_ms,
+            captured_at_ms=frame.captured_at_ms,
+            pts_s=frame.pts_s,
+            numbers={"period_s": change.period_s},
         )
 
     def _settled(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sealwatch.base import text
 from sealwatch.base.text import Language
+from sealwatch.contract.codes import AlarmKind
 from sealwatch.edge.ports import AlarmDraft
 from sealwatch.edge.video.analyser import Decision
 
@@ -40,6 +41,7 @@ def _sentence(decision: Decision, camera_id: str, language: Language) -> str:
         "score": f"{decision.score:.0%}",
         "present_s": f"{decision.numbers.get('present_s', 0.0):.1f}",
         "count": f"{decision.numbers.get('count', 0.0):.0f}",
+        "period_s": f"{decision.numbers.get('period_s', 0.0):.1f}",
         "in_total": f"{decision.numbers.get('in_total', 0.0):.0f}",
         "out_total": f"{decision.numbers.get('out_total', 0.0):.0f}",
         "kind": text.say(language, f"video.thing.{decision.kind.value}"),
@@ -47,5 +49,7 @@ def _sentence(decision: Decision, camera_id: str, language: Language) -> str:
     }
     if decision.direction:
         return text.say(language, f"video.crossed_{decision.direction}", **values)
+    if decision.kind is AlarmKind.LIVENESS:
+        return text.say(language, f"video.loop.{decision.phase.value}", **values)
     group = "fault_alarm" if decision.code else "presence"
     return text.say(language, f"video.{group}.{decision.phase.value}", **values)
