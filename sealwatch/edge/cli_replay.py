@@ -6,6 +6,8 @@ import argparse
 import json
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from sealwatch.contract.codes import Phase
 from sealwatch.edge.config import CameraSettings, load_node
 from sealwatch.edge.ports import SourceError
 from sealwatch.edge.video.analyser import Analyser, Decision
+from sealwatch.edge.video.annotate import AnnotatedVideo
 from sealwatch.edge.video.ports import Demand, ObjectDetector, StageTimes
 from sealwatch.edge.video.source import open_source
 
@@ -27,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="node.toml with the camera's zones and rules")
     parser.add_argument("--camera", metavar="ID", help="which camera of the configuration (default: the first)")
     parser.add_argument("--model", type=Path, metavar="FILE", help="ONNX detector (default: the fetched one)")
+    parser.add_argument("--annotated", type=Path, metavar="OUT.mp4", help="also write the video with what was seen")
     parser.add_argument("--json", action="store_true", help="one JSON object a line; the last is a summary")
     parser.set_defaults(run=run)
 
@@ -37,14 +41,17 @@ def run(arguments: argparse.Namespace) -> int:
     detector = load_detector(arguments.model)
     tell = _tell_json if arguments.json else _tell_text
     try:
-        for line in replay(camera, detector):
-            print(tell(line), flush=True)
+        with AnnotatedVideo(arguments.annotated, camera) if arguments.annotated else nullcontext() as video:
+            for line in replay(camera, detector, video):
+                print(tell(line), flush=True)
     except SourceError as error:
         raise CommandFailed(str(error)) from None
     return 0
 
 
-def replay(camera: CameraSettings, detector: ObjectDetector) -> Any:
+def replay(
+    camera: CameraSettings, detector: ObjectDetector, annotated: AnnotatedVideo | None = None
+) -> Iterator[dict[str, Any]]:
     """Each transition as a dict with ``t_s``, at last the summary with ``summary: true``. Raises SourceError."""
     clock, times, demand = ManualClock(wall_ms=0, monotonic_s=0.0), StageTimes(), Demand()
     numbers = iter(range(1, 1_000_000_000))
@@ -53,7 +60,10 @@ def replay(camera: CameraSettings, detector: ObjectDetector) -> Any:
     totals: Counter[str] = Counter()
     for frame in open_source(camera, clock, times, demand).frames(threading.Event()):
         frames, last_s = frames + 1, frame.pts_s
-        for decision in analyser.look(frame).decisions:
+        look = analyser.look(frame)
+        if annotated is not None:
+            annotated.add(frame, look)
+        for decision in look.decisions:
             if decision.phase is Phase.START:
                 totals[decision.kind.value] += 1
             if decision.direction:

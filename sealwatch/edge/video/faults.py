@@ -128,8 +128,8 @@ def _cause(
         return None, False, "view_unclear"
     if moved.length >= _MOVED and moved.clarity >= 0.4:
         return VideoFault.MOVED, False, "view_displaced"
-    if like >= 0.6 and focus < 0.4 and sharp < 0.5:
-        return VideoFault.BLURRED, focus < 0.25, "focus_lost"
+    if like >= 0.6 and focus < 0.3 and sharp < 0.5:  # night mode alone takes it to about 0.37
+        return VideoFault.BLURRED, focus < 0.2, "focus_lost"
     return None, False, "view_in_place"
 
 
@@ -193,7 +193,7 @@ class FaultWatch:
         else:
             self._verdict, moved = judge(reference, now)
             self._adapt(now, moved, now_s)
-            self._shifts.append((now_s, moved.x, moved.y) if moved.clarity >= 0.3 else (now_s, 0.0, 0.0))
+            self._shifts.append((now_s, moved.x, moved.y) if moved.clarity >= 0.45 else (now_s, 0.0, 0.0))
         verdict = self._verdict
         changes: list[FaultChange] = []
         for fault in _VIEW_FAULTS:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -121,6 +122,21 @@ def test_the_command_prints_json_lines_and_takes_zones_from_the_configuration(
     assert lines[-1]["summary"] is True
     with pytest.raises(UsageError, match="no camera 'west'; there are: east"):
         cli_replay.run(arguments(str(walk), "--config", str(config), "--camera", "west"))
+
+
+def test_an_annotated_video_shows_boxes_and_keeps_the_times(
+    walk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli_replay, "load_detector", lambda _model: clips.detector())
+    out = tmp_path / "seen.mp4"
+    assert cli_replay.run(arguments(str(walk), "--json", "--annotated", str(out))) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    with av.open(str(out)) as container:
+        pictures = list(container.decode(video=0))
+    assert len(pictures) == summary["frames"]
+    assert float(pictures[-1].time or 0) == pytest.approx(29.8, abs=0.1)
+    with pytest.raises(CommandFailed, match="cannot be written"):
+        cli_replay.run(arguments(str(walk), "--annotated", str(tmp_path / "no" / "folder.mp4")))
 
 
 def test_a_missing_video_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
