@@ -50,6 +50,10 @@ _ITEMS: dict[str, tuple[tuple[str, ...], int, int, bool, float]] = {
     "00010000": (("forward_energy_wh",), 4, 2, False, 1000.0),
     "00020000": (("reverse_energy_wh",), 4, 2, False, 1000.0),
     "02800002": (("frequency_hz",), 2, 2, False, 1.0),
+    "03110000": (("power_loss_count",), 3, 0, False, 1.0),
+    "03300D00": (("cover_opened_count",), 3, 0, False, 1.0),
+    "03300E00": (("terminal_cover_opened_count",), 3, 0, False, 1.0),
+    "03300400": (("clock_set_count",), 3, 0, False, 1.0),
 }
 
 
@@ -64,6 +68,10 @@ class MeterTwin:
         self.misbehaviours: set[Misbehaviour] = set()
         self.late_s = 2.0
         self.requests = 0
+        # What the meter has recorded about itself; an opened cover is `twin.counters["cover_opened_count"] += 1`.
+        self.counters: dict[str, float] = dict.fromkeys(
+            ("power_loss_count", "cover_opened_count", "terminal_cover_opened_count", "clock_set_count"), 0.0
+        )
 
     def hear(self, data: bytes) -> list[tuple[float, bytes]]:
         """What comes back for `data`, as (delay in seconds, bytes)."""
@@ -126,7 +134,9 @@ class MeterTwin:
         if item is None:
             return None
         quantities, size, decimals, signed, divisor = item
-        values = self._load(self._seconds())
+        values = {**self.counters, **self._load(self._seconds())}
+        if not any(q in values for q in quantities):
+            return None
         return b"".join(_bcd(values[q] / divisor, size, decimals, signed=signed) for q in quantities if q in values)
 
     def _other_master(self) -> bytes:

@@ -64,6 +64,7 @@ class Line:
         self._assembler = Assembler()
         self._lock = threading.Lock()
         self._unanswered: dict[tuple[str, str], float] = {}
+        self._known: set[tuple[str, str]] = set()
         self._statistics: dict[str, LineStatistics] = {}
 
     def statistics(self, address: str) -> LineStatistics:
@@ -120,7 +121,9 @@ class Line:
         now_s = self._clock.monotonic_s()
         self._unanswered = {key: at_s for key, at_s in self._unanswered.items() if now_s - at_s < FORGET_S}
         if (address, identifier) in self._unanswered:
-            marker = next((other for other in others if (address, other) not in self._unanswered), None)
+            free = [other for other in others if (address, other) not in self._unanswered]
+            # What this meter has answered before comes first: a refusal names nothing and proves nothing.
+            marker = min(free, key=lambda other: (address, other) not in self._known, default=None)
             if marker is None:
                 raise self._failed(address, "silent", "still waiting for the answers to earlier requests")
             self._exchange(address, marker)
@@ -189,6 +192,7 @@ class Line:
             names = ", ".join(answer.errors) or "no error byte"
             raise self._failed(address, "exception", f"the meter refused the request ({names})")
         self.statistics(address).answered += 1
+        self._known.add((address, answer.identifier or ""))
         return answer.data[4:]
 
     def _failed(self, address: str, reason: str, detail: str) -> MeterError:

@@ -76,6 +76,18 @@ def _anomaly(numbers: Mapping[str, float]) -> dict[str, object]:
     }
 
 
+def meter_sentences(meter_id: str, subject: str, phase: Phase, *, started_ms: float, at_ms: float) -> tuple[str, str]:
+    """The sentence of something that a meter tells about itself."""
+
+    def say(language: Language) -> str:
+        what = text.say(language, f"power.told.{subject}")
+        if phase is Phase.END:
+            return text.say(language, "power.meter.quiet", meter=meter_id, what=what, end=clock_time(at_ms))
+        return text.say(language, "power.meter.told", meter=meter_id, what=what, start=clock_time(started_ms))
+
+    return say(Language.ZH), say(Language.EN)
+
+
 def fault_sentences(meter_id: str, reason: str, *, started_ms: float, ended_ms: float | None) -> tuple[str, str]:
     """The sentence of a meter that can't be read (`ended_ms` None) or can again."""
 

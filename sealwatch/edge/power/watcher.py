@@ -18,7 +18,9 @@ from sealwatch.edge.ports import AlarmDraft, MeterBus, MeterError, Reading, Sink
 from sealwatch.edge.power.analysis import Analyser, Verdict
 from sealwatch.edge.power.bus import Lines
 from sealwatch.edge.power.profiles import load_profile
-from sealwatch.edge.power.sentences import fault_sentences, power_sentences
+from sealwatch.edge.power.rules import meter
+from sealwatch.edge.power.rules.meter import MeterState
+from sealwatch.edge.power.sentences import fault_sentences, meter_sentences, power_sentences
 
 FAULT_AFTER_S = 30.0
 """A meter that can't be read for this long is a fault."""
@@ -59,6 +61,7 @@ class MeterWatcher:
         self._batch: list[Mapping[str, float]] = []
         self._batch_since_s = 0.0
         self._slow_due_s = 0.0
+        self._meter = MeterState()
         self._polls = self._answers = 0
         self._run_id = secrets.token_hex(8)  # seconds since the machine's start repeat after a restart
 
@@ -148,7 +151,9 @@ class MeterWatcher:
         self._batch_at_ms.append(now_ms)
         self._batch.append(values)
         findings = self._analyser.feed(np.array([now_s]), np.array([values["active_power_w"]]))
-        for verdict in findings.verdicts:
+        self._meter, told = meter.advance(self._meter, now_s, values)
+        own = [Verdict(AlarmKind.METER_FAULT, level, transition) for level, transition in told]
+        for verdict in [*findings.verdicts, *own]:
             self._sink.alarm(self._draft(verdict, now_s, now_ms))
 
     def _missed(self, error: MeterError) -> None:
@@ -190,15 +195,19 @@ class MeterWatcher:
     def _draft(self, verdict: Verdict, now_s: float, now_ms: int) -> AlarmDraft:
         found = verdict.transition
         started_ms = now_ms - int((now_s - found.started_s) * 1000)
-        zh, en = power_sentences(
-            verdict.kind,
-            found.phase,
-            subject=found.subject,
-            started_ms=started_ms,
-            at_ms=now_ms - (now_s - found.at_s) * 1000,
-            numbers=found.numbers,
-            declared=self._declared,
-        )
+        at_ms = now_ms - (now_s - found.at_s) * 1000
+        if verdict.kind is AlarmKind.METER_FAULT:
+            zh, en = meter_sentences(self.part_id, found.subject, found.phase, started_ms=started_ms, at_ms=at_ms)
+        else:
+            zh, en = power_sentences(
+                verdict.kind,
+                found.phase,
+                subject=found.subject,
+                started_ms=started_ms,
+                at_ms=at_ms,
+                numbers=found.numbers,
+                declared=self._declared,
+            )
         return AlarmDraft(
             alarm_id=self._alarm_id(verdict.kind, found.subject, int(found.started_s * 1000)),
             kind=verdict.kind,

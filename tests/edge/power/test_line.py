@@ -30,7 +30,8 @@ class Bench:
 
     def load(self, t_s: float) -> dict[str, float]:
         third = {f"active_power_{p}_w": t_s for p in "abc"}
-        return {"active_power_w": 3 * t_s, "forward_energy_wh": 12_345_670.0, **third}
+        volts = {f"voltage_{p}_v": 230.0 for p in "abc"}
+        return {"active_power_w": 3 * t_s, "forward_energy_wh": 12_345_670.0, **third, **volts}
 
     def power_w(self) -> float:
         return self.bus.read(ADDRESS, ["active_power_w"])["active_power_w"]
@@ -109,6 +110,16 @@ def test_a_meter_that_is_always_late_never_gives_an_old_value(bench: Bench, late
             assert value >= 3 * asked_s - 0.001
         bench.clock.advance(0.3)
     assert reasons <= {"silent", "late"}
+
+
+def test_a_meter_that_lacks_some_blocks_is_brought_back_in_step_by_what_it_knows(bench: Bench) -> None:
+    bench.bus.read(ADDRESS, ["active_power_w", "forward_energy_wh"])
+    original = bench.load
+    bench.twin._load = lambda t_s: {k: v for k, v in original(t_s).items() if not k.startswith("voltage")}
+    bench.twin.misbehaviours = {Misbehaviour.SILENT}
+    assert reason(bench) == "silent"
+    bench.twin.misbehaviours = set()
+    assert bench.power_w() >= 0
 
 
 def test_after_a_silence_the_line_gets_back_in_step(bench: Bench) -> None:

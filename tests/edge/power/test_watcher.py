@@ -15,9 +15,10 @@ from sealwatch.edge.ports import MemorySink
 from sealwatch.edge.power.bus import Dlt645Bus, Lines
 from sealwatch.edge.power.line import Line
 from sealwatch.edge.power.profiles import load_profile, parse_profile, profile_names
+from sealwatch.edge.power.rules.meter import MeterState, advance
 from sealwatch.edge.power.watcher import MeterWatcher, meter_watchers
 from sealwatch.edge.power.wire import NullModem
-from sealwatch.simulator.loads.scenarios import demo_load
+from sealwatch.simulator.loads.scenarios import demo_load, hut_load
 from sealwatch.simulator.meter_twin import Load, MeterTwin, Misbehaviour
 
 SETTINGS = MeterSettings(meter_id="meter-1", url="tcp://127.0.0.1:1", address="42")
@@ -125,6 +126,53 @@ def test_a_meter_that_falls_silent_is_a_fault_after_half_a_minute_until_it_is_ba
     assert "无应答" in start.sentence_zh
 
 
+def test_an_opened_cover_is_told_once_and_ends_when_nothing_further_happens() -> None:
+    bench = Bench(hut_load(), run_s=300)
+    bench.run()
+    bench.stop.clear()
+    bench.clock._after_s = 1500
+    bench.twin.counters["cover_opened_count"] += 1
+    bench.run()
+    start, end = (a for a in bench.sink.alarms if a.kind == AlarmKind.METER_FAULT)
+    assert (start.kind, start.phase, start.level, start.reason) == (
+        AlarmKind.METER_FAULT,
+        Phase.START,
+        Level.ORANGE,
+        "cover_opened",
+    )
+    assert "表盖被打开" in start.sentence_zh
+    assert (end.phase, end.reason, end.alarm_id) == (Phase.END, "nothing_further", start.alarm_id)
+
+
+def readings(powers_w: list[float], registers_wh: list[float], every_s: float = 10.0) -> list[tuple[Phase, str]]:
+    state, told = MeterState(), []
+    for k, (power_w, register_wh) in enumerate(zip(powers_w, registers_wh, strict=True)):
+        state, found = advance(state, k * every_s, {"active_power_w": power_w, "forward_energy_wh": register_wh})
+        told += [(t.phase, t.reason) for _, t in found]
+    return told
+
+
+def test_a_register_that_grows_too_slowly_is_a_bypass_and_one_that_agrees_is_not() -> None:
+    powers = [9000.0 + (k % 7) for k in range(600)]
+    honest = [1000.0 + 9003.0 * k * 10 / 3600 for k in range(600)]
+    bypassed = [1000.0 + 3000.0 * k * 10 / 3600 for k in range(600)]
+    assert readings(powers, honest) == []
+    assert readings(powers, bypassed) == [(Phase.START, "energy_does_not_match")]
+
+
+def test_a_register_that_goes_back_was_reset() -> None:
+    powers = [900.0 + k % 3 for k in range(100)]
+    registers = [50_000.0 + 2.5 * k for k in range(50)] + [2.5 * k for k in range(50)]
+    assert (Phase.START, "register_went_back") in readings(powers, registers)
+
+
+def test_a_reading_that_never_moves_is_told_until_it_moves() -> None:
+    powers = [1500.0] * 120 + [1501.0]
+    registers = [4.17 * k for k in range(121)]
+    assert readings(powers, registers) == [(Phase.START, "frozen_values"), (Phase.END, "values_move")]
+    assert readings([0.0] * 300, [0.0] * 300) == []
+
+
 def test_a_meter_that_never_answered_is_a_milder_fault() -> None:
     bench = Bench(lambda _t: {}, run_s=60)
     bench.twin.misbehaviours = {Misbehaviour.ECHO_ONLY}
@@ -146,7 +194,7 @@ def test_a_meter_that_refuses_a_slow_quantity_is_not_asked_for_it_again() -> Non
 
     bench.twin._content = content  # type: ignore[method-assign]  # this meter knows nothing but powers
     bench.run()
-    assert len(refused) == len(set(refused)) == 6
+    assert len(refused) == len(set(refused)) == 10
     assert not bench.sink.alarms
 
 
