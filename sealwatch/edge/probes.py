@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import ssl
@@ -117,7 +118,8 @@ def disk(node: NodeSettings, path: Path) -> Found:
     except OSError as error:
         return Found(ok=False, reason="cannot_write", values={"folder": str(folder), "detail": error.strerror or ""})
     finally:
-        trial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            trial.unlink()
     sync_ms = statistics.median(times_ms)
     values = {
         "folder": str(folder),
@@ -190,16 +192,7 @@ def broker(node: NodeSettings) -> Found:
 def _reach(host: str, port: int, context: ssl.SSLContext | None, values: dict[str, str]) -> str:
     """The named reason why the broker's port can't be spoken to, or empty."""
     try:
-        with socket.create_connection((host, port), BROKER_TIMEOUT_S) as plain:
-            if context is not None:
-                with context.wrap_socket(plain, server_hostname=host):
-                    pass
-    except ssl.SSLCertVerificationError as error:
-        values["detail"] = error.verify_message
-        return "untrusted"
-    except ssl.SSLError as error:
-        values["detail"] = error.reason or str(error)
-        return "tls_failed"
+        plain = socket.create_connection((host, port), BROKER_TIMEOUT_S)
     except socket.gaierror:
         return "no_name"
     except ConnectionRefusedError:
@@ -207,4 +200,14 @@ def _reach(host: str, port: int, context: ssl.SSLContext | None, values: dict[st
     except OSError as error:
         values["detail"] = error.strerror or str(error)
         return "unreachable"
+    with plain:
+        try:
+            if context is not None:
+                context.wrap_socket(plain, server_hostname=host).close()
+        except ssl.SSLCertVerificationError as error:
+            values["detail"] = error.verify_message
+            return "untrusted"
+        except OSError as error:  # SSLError is one; a port without TLS hangs up or is silent
+            values["detail"] = error.strerror or str(error)
+            return "tls_failed"
     return ""

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 UNANSWERED_S = 60.0  # under way for this long without an answer: the service is silent
 _LOOK_EVERY_S = 1.0
+_SLICE_S = 0.2  # how soon a stop is noticed
 _REPLIES_KEPT = 100
 _GOODBYE_S = 1.0
 
@@ -93,18 +94,22 @@ class Publisher:
         self._link.start()
         try:
             while not stop.is_set():
-                wake_at_s = self.pump()
-                wait_s = min(_LOOK_EVERY_S, max(0.0, wake_at_s - self._clock.monotonic_s()))
-                try:
-                    event = self._events.get(timeout=wait_s)
-                except queue.Empty:
-                    continue
-                if event is not None:
-                    event()
+                self._wait(stop, self.pump())
         finally:
             self._goodbye()
             self._link.stop()
             self._state = DrainState()
+
+    def _wait(self, stop: threading.Event, until_s: float) -> None:
+        """Until something happens, `until_s` has come or the end is asked for."""
+        while not stop.is_set() and (left_s := until_s - self._clock.monotonic_s()) > 0:
+            try:
+                event = self._events.get(timeout=min(left_s, _SLICE_S))
+            except queue.Empty:
+                continue
+            if event is not None:
+                event()
+            return
 
     def pump(self) -> float:
         """Take in what happened, send what is due; the monotonic time at which to look again at the latest."""

@@ -333,3 +333,21 @@ def test_a_command_is_remembered_across_restarts(tmp_path: Path) -> None:
     clock.advance(8 * 86_400)
     assert again.remember_command("c-2", clock.wall_ms())
     assert again._db.read("SELECT count(*) FROM seen_command") == [(1,)], "the old ones are forgotten"
+
+
+def test_storing_is_synced_to_the_disk_and_releasing_need_not_be(tmp_path: Path) -> None:
+    """A kill cannot show this, only a power cut: so the statements themselves are looked at."""
+    box = outbox(tmp_path)
+    assert box._db._writer is not None
+    said: list[str] = []
+    box._db._writer.set_trace_callback(said.append)
+    refs = box.enqueue([alarm("one")])
+    assert not [sql for sql in said if "synchronous" in sql]
+    assert box._db._writer.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
+    assert box._db._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    box.release(refs)
+    changes = [sql for sql in said if "synchronous =" in sql]
+    assert changes == ["PRAGMA synchronous = NORMAL", "PRAGMA synchronous = FULL"]
+    with pytest.raises(RuntimeError), box._db.transaction(durable=False):
+        raise RuntimeError("a fault in between")
+    assert box._db._writer.execute("PRAGMA synchronous").fetchone() == (2,), "FULL again after a failure too"

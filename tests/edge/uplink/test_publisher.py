@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sealwatch.base.clock import ManualClock
+from sealwatch.base.clock import Clock, ManualClock
 from sealwatch.base.mqtt import MqttSettings
 from sealwatch.contract import wire
 from sealwatch.contract.codes import Level, Phase
@@ -27,7 +27,7 @@ TIMEOUT_S = 10.0
 
 
 def draft(
-    clock: ManualClock,
+    clock: Clock,
     alarm_id: str,
     phase: Phase = Phase.START,
     level: Level = Level.ORANGE,

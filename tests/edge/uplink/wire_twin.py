@@ -100,6 +100,7 @@ class NullModem:
         if not self.connected or self.refuse_publish:
             return None
         self.sent.append((topic_name, payload, retain))
+        self.publisher.published(len(self.sent))
         return len(self.sent)
 
     def connect(self) -> None:
