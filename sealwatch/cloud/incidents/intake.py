@@ -1,11 +1,13 @@
-"""An accepted alarm into the incident tables, inside the transaction that records its arrival."""
+"""Accepted alarms into the incident tables, inside the transaction that records their arrival."""
 
 from __future__ import annotations
 
 import secrets
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from sealwatch.cloud.db.tables import AlarmRecord, Incident, Site
@@ -30,40 +32,91 @@ class Taken:
     paged: bool = False
 
 
-def take_alarm(session: Session, alarm: Alarm, *, ladder: Ladder, now_ms: int) -> Taken:
-    """Record the alarm and open, join or raise the site's incident.
+class Intake:
+    """Opens, joins and raises incidents for the alarms of one batch.
 
-    Transitions may come late or out of order (a message can overtake another on its way): an older one never undoes a
-    newer one. An alarm whose incident a person has closed stays with it; it opens no other one.
+    What they touch is read once for all of them, with a handful of queries, and the sites are held until the commit:
+    one decision a site at a time, whoever else is at work. Transitions may come late or out of order (a message can
+    overtake another on its way): an older one never undoes a newer one. An alarm whose incident a person has closed
+    stays with it; it opens no other one.
     """
-    site = session.get_one(Site, alarm.origin.site_id, with_for_update=True)  # one decision a site at a time
-    row = session.get(AlarmRecord, (alarm.origin.node_id, alarm.alarm_id))
-    if row is not None and row.incident_id is not None:
-        incident = session.get_one(Incident, row.incident_id)
-        if State(incident.state) is State.CLOSED:
+
+    def __init__(self, session: Session, alarms: Sequence[Alarm], *, ladder: Ladder, now_ms: int) -> None:
+        self._session, self._ladder, self._now_ms = session, ladder, now_ms
+        sites = sorted({alarm.origin.site_id for alarm in alarms})
+        held = select(Site).where(Site.site_id.in_(sites)).order_by(Site.site_id).with_for_update()
+        self._declared = {site.site_id: site.declared_status for site in session.scalars(held)}
+        keys = sorted({(alarm.origin.node_id, alarm.alarm_id) for alarm in alarms})
+        wanted = select(AlarmRecord).where(tuple_(AlarmRecord.node_id, AlarmRecord.alarm_id).in_(keys))
+        self._rows = {(row.node_id, row.alarm_id): row for row in session.scalars(wanted)}
+        named = {row.incident_id for row in self._rows.values()}
+        is_open = Incident.state.in_([str(state) for state in states.OPEN])
+        found = select(Incident).where(or_(Incident.incident_id.in_(named), Incident.site_id.in_(sites) & is_open))
+        self._incidents = {incident.incident_id: incident for incident in session.scalars(found)}
+        self._open = {i.site_id: i for i in self._incidents.values() if State(i.state) in states.OPEN}
+        self._facts = self._read_facts([incident.incident_id for incident in self._open.values()])
+
+    def _read_facts(self, incident_ids: list[str]) -> defaultdict[str, Counter[Fact]]:
+        """The alarms of open incidents, grouped, so that a storm of thousands stays a handful of facts."""
+        standing = (AlarmRecord.phase != str(Phase.END)).label("standing")
+        groups = (AlarmRecord.incident_id, AlarmRecord.kind, AlarmRecord.level, standing)
+        query = select(*groups, func.count().label("alarms")).where(AlarmRecord.incident_id.in_(incident_ids))
+        facts: defaultdict[str, Counter[Fact]] = defaultdict(Counter)
+        for row in self._session.execute(query.group_by(*groups)):
+            fact = Fact(kind=row.kind, level=Level(row.level), standing=bool(row.standing))
+            facts[str(row.incident_id)][fact] += row.alarms
+        return facts
+
+    def take(self, alarm: Alarm) -> Taken:
+        """One alarm into its row and its site's incident."""
+        key = (alarm.origin.node_id, alarm.alarm_id)
+        row = self._rows.get(key)
+        judged = self._incidents.get(row.incident_id or "") if row is not None else None
+        if row is not None and judged is not None and State(judged.state) is State.CLOSED:
             _refresh(row, alarm)
-            _tell(session, alarm, incident.incident_id, "after_closing", now_ms)
-            return Taken(incident_id=incident.incident_id, reason="after_closing")
-    current = session.scalars(
-        select(Incident).where(Incident.site_id == site.site_id, Incident.state.in_([str(s) for s in states.OPEN]))
-    ).one_or_none()
-    known = row is not None
-    stale = row is not None and not _is_newer(row, alarm)
-    others = [] if current is None else _facts(session, current.incident_id, without=alarm)
-    phase = Phase.UPDATE if known and alarm.phase is Phase.START else alarm.phase
-    fact = Fact(kind=alarm.kind, level=alarm.level, standing=alarm.phase is not Phase.END and not stale)
-    opened_phase = phase if known else Phase.START  # the first word of an alarm is news, whatever it says
-    decision = fuse(_view(current), others, fact, phase=opened_phase, declared=site.declared_status, now_ms=now_ms)
-    incident = current or _opened(session, alarm, decision, ladder=ladder, now_ms=now_ms)
-    if row is None:
-        session.add(_new_row(alarm, incident.incident_id))
-    else:
-        _refresh(row, alarm)
-    if current is not None:
-        _joined(session, current, alarm, decision, now_ms=now_ms)
-    session.flush()
-    paged = decision.page and store.start_walk(session, incident, now_ms=now_ms, reason=decision.reason)
-    return Taken(incident_id=incident.incident_id, reason=decision.reason, paged=paged)
+            _tell(self._session, alarm, judged.incident_id, "after_closing", self._now_ms)
+            return Taken(incident_id=judged.incident_id, reason="after_closing")
+        site_id = alarm.origin.site_id
+        current = self._open.get(site_id)
+        before = None if row is None else _fact(row)
+        phase = Phase.START if row is None else Phase.UPDATE if alarm.phase is Phase.START else alarm.phase
+        if row is None:  # the first word of an alarm is news, whatever it says
+            row = self._rows[key] = _new_row(alarm)
+        else:
+            _refresh(row, alarm)
+        others = [] if current is None else self._others(current.incident_id, without=before)
+        decision = fuse(
+            _view(current), others, _fact(row), phase=phase, declared=self._declared[site_id], now_ms=self._now_ms
+        )
+        incident = current or self._opened(alarm, decision)
+        self._count(incident.incident_id, before=before, after=_fact(row))
+        if row.incident_id is None:
+            row.incident_id = incident.incident_id
+            self._session.add(row)
+        if current is not None:
+            _joined(self._session, current, alarm, decision, now_ms=self._now_ms)
+        paged = decision.page and self._page(incident, decision.reason)
+        return Taken(incident_id=incident.incident_id, reason=decision.reason, paged=paged)
+
+    def _others(self, incident_id: str, *, without: Fact | None) -> list[Fact]:
+        """The incident's facts but for this alarm's own earlier one."""
+        counts = self._facts[incident_id]
+        return [fact for fact, alarms in counts.items() if alarms - (fact == without) > 0]
+
+    def _count(self, incident_id: str, *, before: Fact | None, after: Fact) -> None:
+        counts = self._facts[incident_id]
+        if before is not None:
+            counts[before] -= 1
+        counts[after] += 1
+
+    def _opened(self, alarm: Alarm, decision: Decision) -> Incident:
+        incident = _open(self._session, alarm, decision, ladder=self._ladder, now_ms=self._now_ms)
+        self._incidents[incident.incident_id] = self._open[incident.site_id] = incident
+        return incident
+
+    def _page(self, incident: Incident, reason: str) -> bool:
+        self._session.flush()
+        return store.start_walk(self._session, incident, now_ms=self._now_ms, reason=reason)
 
 
 def _view(incident: Incident | None) -> OpenIncident | None:
@@ -78,19 +131,7 @@ def _view(incident: Incident | None) -> OpenIncident | None:
     )
 
 
-def _facts(session: Session, incident_id: str, *, without: Alarm) -> list[Fact]:
-    """The incident's other alarms, grouped, so that a storm of thousands stays a handful of facts."""
-    standing = (AlarmRecord.phase != str(Phase.END)).label("standing")
-    mine = (AlarmRecord.node_id == without.origin.node_id) & (AlarmRecord.alarm_id == without.alarm_id)
-    rows = session.execute(
-        select(AlarmRecord.kind, AlarmRecord.level, standing, func.count())
-        .where(AlarmRecord.incident_id == incident_id, ~mine)
-        .group_by(AlarmRecord.kind, AlarmRecord.level, standing)
-    )
-    return [Fact(kind=row.kind, level=Level(row.level), standing=bool(row.standing)) for row in rows]
-
-
-def _opened(session: Session, alarm: Alarm, decision: Decision, *, ladder: Ladder, now_ms: int) -> Incident:
+def _open(session: Session, alarm: Alarm, decision: Decision, *, ladder: Ladder, now_ms: int) -> Incident:
     incident = Incident(
         incident_id=secrets.token_hex(16),
         site_id=alarm.origin.site_id,
@@ -150,12 +191,16 @@ def _identity(alarm: Alarm) -> dict[str, object]:
     }
 
 
-def _new_row(alarm: Alarm, incident_id: str) -> AlarmRecord:
+def _fact(row: AlarmRecord) -> Fact:
+    return Fact(kind=row.kind, level=Level(row.level), standing=row.phase != str(Phase.END))
+
+
+def _new_row(alarm: Alarm) -> AlarmRecord:
     row = AlarmRecord(
         node_id=alarm.origin.node_id,
         alarm_id=alarm.alarm_id,
         site_id=alarm.origin.site_id,
-        incident_id=incident_id,
+        incident_id=None,
     )
     _overwrite(row, alarm)
     return row

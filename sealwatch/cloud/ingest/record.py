@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from sealwatch.base.clock import Clock
 from sealwatch.cloud.db.engine import Database, is_passing
 from sealwatch.cloud.db.tables import AlarmTransition, Received
-from sealwatch.cloud.incidents.intake import take_alarm
+from sealwatch.cloud.incidents.intake import Intake
 from sealwatch.cloud.ingest import rows
 from sealwatch.cloud.ingest.counters import IngestCounters
 from sealwatch.cloud.ingest.judge import Accepted, Rejected, Verdict, judge
@@ -29,6 +29,7 @@ from sealwatch.cloud.ports import EvidenceStore, TelemetryStore
 from sealwatch.cloud.registry.view import RegistryView
 from sealwatch.contract import topics
 from sealwatch.contract.messages import Alarm, Origin, Reply, Samples, Snapshot, Status
+from sealwatch.contract.topics import Channel
 
 logger = logging.getLogger(__name__)
 _RACES: Final = 3
@@ -163,43 +164,26 @@ class Recorder:
 
     def _in_transaction(self, session: Session, judged: Sequence[_Judged]) -> list[Outcome]:
         now_ms = self._clock.wall_ms()
-        known = _known(session, judged)
+        accepted = [one.verdict for one in judged if isinstance(one.verdict, Accepted)]
+        known = _Known(session, accepted)
+        alarms = [one.message for one in accepted if isinstance(one.message, Alarm)]
+        intake = Intake(session, alarms, ladder=self._ladder, now_ms=now_ms) if alarms else None
         outcomes: list[Outcome] = []
-        received: list[dict[str, object]] = []
         for one in judged:
-            verdict = one.verdict
-            if isinstance(verdict, Accepted) and (identity := _identity(verdict)) in known:
-                conflict = _conflict(session, verdict)
-                if conflict is None:
-                    outcomes.append(_outcome(verdict, "duplicate", "taken_before"))
-                    continue
-                verdict = conflict
-            if isinstance(verdict, Rejected):
-                rows.quarantine(session, one.arrival.topic, one.arrival.payload, verdict, now_ms=now_ms)
-                outcomes.append(_refusal(one.arrival, verdict))
-                continue
-            if identity is not None:
-                known.add(identity)
-                received.append(dict(zip(_IDENTITY, identity, strict=True)) | {"received_at_ms": now_ms})
-            reason = self._take(session, one.arrival, verdict, now_ms=now_ms)
-            outcomes.append(_outcome(verdict, "stored", reason))
-        if received:
-            session.execute(insert(Received), received)
+            verdict = known.compare(one.verdict) if isinstance(one.verdict, Accepted) else one.verdict
+            match verdict:
+                case None:
+                    outcomes.append(_outcome(one, "duplicate", "taken_before"))
+                case Rejected():
+                    rows.quarantine(session, one.arrival.topic, one.arrival.payload, verdict, now_ms=now_ms)
+                    outcomes.append(_refusal(one.arrival, verdict))
+                case Accepted():
+                    known.add(verdict)
+                    reason = _take(session, intake, one.arrival, verdict, now_ms=now_ms)
+                    outcomes.append(_outcome(one, "stored", reason))
+        if known.new:
+            session.execute(insert(Received), [row | {"received_at_ms": now_ms} for row in known.new])
         return outcomes
-
-    def _take(self, session: Session, arrival: Arrival, accepted: Accepted, *, now_ms: int) -> str:
-        """One believed message into its tables; the named reason of what it led to."""
-        match accepted.message:
-            case Alarm() as alarm:
-                rows.add_transition(session, alarm, arrival.payload, now_ms=now_ms)
-                return take_alarm(session, alarm, ladder=self._ladder, now_ms=now_ms).reason
-            case Snapshot() as snapshot:
-                rows.add_evidence(session, snapshot, now_ms=now_ms)
-            case Status() as status:
-                rows.set_status(session, status, retained=arrival.retain, now_ms=now_ms)
-            case Reply() as reply:
-                rows.set_reply(session, reply, now_ms=now_ms)
-        return "taken"
 
     def _count(self, outcomes: Sequence[Outcome]) -> None:
         self._counters.add_settled(
@@ -209,7 +193,74 @@ class Recorder:
         )
 
 
-_IDENTITY: Final = ("node_id", "boot_id", "seq", "channel")
+def _take(session: Session, intake: Intake | None, arrival: Arrival, accepted: Accepted, *, now_ms: int) -> str:
+    """One believed message into its tables; the named reason of what it led to."""
+    match accepted.message:
+        case Alarm() as alarm:
+            rows.add_transition(session, alarm, arrival.payload, now_ms=now_ms)
+            return "" if intake is None else intake.take(alarm).reason
+        case Snapshot() as snapshot:
+            rows.add_evidence(session, snapshot, now_ms=now_ms)
+        case Status() as status:
+            rows.set_status(session, status, retained=arrival.retain, now_ms=now_ms)
+        case Reply() as reply:
+            rows.set_reply(session, reply, now_ms=now_ms)
+    return "taken"
+
+
+class _Known:
+    """Which messages have been taken before, in earlier batches or earlier in this one."""
+
+    def __init__(self, session: Session, accepted: Sequence[Accepted]) -> None:
+        self.new: list[dict[str, object]] = []
+        wanted = {identity for one in accepted if (identity := _identity(one)) is not None}
+        columns = (Received.node_id, Received.boot_id, Received.seq, Received.channel)
+        found = session.execute(select(*columns).where(tuple_(*columns).in_(sorted(wanted)))) if wanted else ()
+        self._taken: set[Identity] = {(row.node_id, row.boot_id, row.seq, row.channel) for row in found}
+        alarms = sorted(identity[:3] for identity in self._taken if identity[3] == Channel.ALARM)
+        self._alarms = _alarms_under(session, alarms) if alarms else {}
+
+    def compare(self, accepted: Accepted) -> Accepted | Rejected | None:
+        """The message itself where it is new, None for a duplicate.
+
+        A second alarm under the identity of another one is no duplicate: taking it for one would lose it.
+        """
+        identity = _identity(accepted)
+        if identity is None or identity not in self._taken:
+            return accepted
+        alarm = accepted.message
+        if not isinstance(alarm, Alarm):
+            return None
+        taken = self._alarms.get(identity[:3])
+        if taken is None or taken == (alarm.alarm_id, str(alarm.phase)):
+            return None
+        return Rejected(
+            reason="identity_conflict",
+            detail=f"seq {identity[2]} of this boot is alarm {taken[0]} ({taken[1]}) already",
+            address=accepted.address,
+            claims=alarm.origin,
+        )
+
+    def add(self, accepted: Accepted) -> None:
+        """This one is being taken."""
+        identity = _identity(accepted)
+        if identity is None:
+            return
+        self._taken.add(identity)
+        self.new.append(dict(zip(("node_id", "boot_id", "seq", "channel"), identity, strict=True)))
+        if isinstance(accepted.message, Alarm):
+            self._alarms[identity[:3]] = (accepted.message.alarm_id, str(accepted.message.phase))
+
+
+def _alarms_under(
+    session: Session, identities: Sequence[tuple[str, str, int]]
+) -> dict[tuple[str, str, int], tuple[str, str]]:
+    """(alarm_id, phase) of the transitions stored under these identities."""
+    columns = (AlarmTransition.node_id, AlarmTransition.boot_id, AlarmTransition.seq)
+    found = session.execute(
+        select(*columns, AlarmTransition.alarm_id, AlarmTransition.phase).where(tuple_(*columns).in_(identities))
+    )
+    return {(row.node_id, row.boot_id, row.seq): (row.alarm_id, row.phase) for row in found}
 
 
 def _identity(accepted: Accepted) -> Identity | None:
@@ -217,34 +268,6 @@ def _identity(accepted: Accepted) -> Identity | None:
     if origin is None:
         return None
     return origin.node_id, origin.boot_id, origin.seq, str(accepted.address.channel)
-
-
-def _known(session: Session, judged: Sequence[_Judged]) -> set[Identity | None]:
-    """Which of these identities have been taken before."""
-    wanted = {_identity(one.verdict) for one in judged if isinstance(one.verdict, Accepted)} - {None}
-    if not wanted:
-        return set()
-    columns = (Received.node_id, Received.boot_id, Received.seq, Received.channel)
-    found = session.execute(select(*columns).where(tuple_(*columns).in_(list(wanted))))
-    return {(row.node_id, row.boot_id, row.seq, row.channel) for row in found}
-
-
-def _conflict(session: Session, accepted: Accepted) -> Rejected | None:
-    """A second alarm under the identity of another one is not a duplicate: taking it for one would lose it."""
-    alarm = accepted.message
-    if not isinstance(alarm, Alarm):
-        return None
-    session.flush()
-    origin = alarm.origin
-    taken = session.get(AlarmTransition, (origin.node_id, origin.boot_id, origin.seq))
-    if taken is None or (taken.alarm_id, taken.phase) == (alarm.alarm_id, str(alarm.phase)):
-        return None
-    return Rejected(
-        reason="identity_conflict",
-        detail=f"seq {origin.seq} of this boot is alarm {taken.alarm_id} ({taken.phase}) already",
-        address=accepted.address,
-        claims=origin,
-    )
 
 
 def channel_name(topic: str) -> str:
@@ -259,5 +282,6 @@ def _refusal(arrival: Arrival, rejected: Rejected) -> Outcome:
     )
 
 
-def _outcome(accepted: Accepted, name: Literal["stored", "duplicate"], reason: str) -> Outcome:
-    return Outcome(name=name, reason=reason, channel=str(accepted.address.channel), origin=accepted.origin)
+def _outcome(one: _Judged, name: Literal["stored", "duplicate"], reason: str) -> Outcome:
+    origin = one.verdict.origin if isinstance(one.verdict, Accepted) else None
+    return Outcome(name=name, reason=reason, channel=channel_name(one.arrival.topic), origin=origin)

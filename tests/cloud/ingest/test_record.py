@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
-from sqlalchemy.orm import Session
 
 from sealwatch.cloud.db.tables import (
     AlarmRecord,
@@ -22,8 +21,7 @@ from sealwatch.cloud.db.tables import (
     Quarantined,
     Received,
 )
-from sealwatch.cloud.incidents import intake
-from sealwatch.cloud.ingest import record as record_module
+from sealwatch.cloud.incidents.intake import Intake, Taken
 from sealwatch.cloud.ingest import rows
 from sealwatch.cloud.ingest.record import Arrival, Outcome, StoreUnavailable
 from sealwatch.cloud.telemetry.memory import MemoryTelemetry
@@ -168,15 +166,15 @@ def test_bad_messages_take_no_good_one_with_them(world: World) -> None:
 def test_a_message_that_the_database_chokes_on_goes_to_the_quarantine_alone(
     world: World, monkeypatch: pytest.MonkeyPatch, statement: str
 ) -> None:
-    real = intake.take_alarm
+    real = Intake.take
 
-    def poisoned(session: Session, alarm: Alarm, **more: Any) -> intake.Taken:
-        taken = real(session, alarm, **more)
+    def poisoned(self: Intake, alarm: Alarm) -> Taken:
+        taken = real(self, alarm)
         if alarm.alarm_id == "poison":
-            session.execute(text(statement))  # an error of the database in mid-transaction
+            self._session.execute(text(statement))  # an error of the database in mid-transaction
         return taken
 
-    monkeypatch.setattr(record_module, "take_alarm", poisoned)
+    monkeypatch.setattr(Intake, "take", poisoned)
     alarms = [world.alarm("person", alarm_id=alarm_id) for alarm_id in ("a", "poison", "b")]
     assert names(world.push(*alarms)) == [("stored", "opened"), ("quarantined", "not_storable"), ("stored", "joined")]
     with world.database.read() as session:
@@ -249,16 +247,16 @@ def test_samples_that_the_store_can_never_take_are_quarantined(tmp_path: Path) -
 def test_a_database_that_is_locked_is_no_fault_of_the_message(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from sqlalchemy.exc import OperationalError
 
-    real = intake.take_alarm
+    real = Intake.take
 
-    def locked(*_arguments: Any, **_more: Any) -> intake.Taken:
+    def locked(_self: Intake, _alarm: Alarm) -> Taken:
         raise OperationalError("INSERT", {}, Exception("database is locked"))
 
     arrival = world.sealed(world.alarm("person"))
-    monkeypatch.setattr(record_module, "take_alarm", locked)
+    monkeypatch.setattr(Intake, "take", locked)
     with pytest.raises(StoreUnavailable):
         world.recorder.record([arrival])
-    monkeypatch.setattr(record_module, "take_alarm", real)
+    monkeypatch.setattr(Intake, "take", real)
     assert count(world, Quarantined) == 0
     assert names(world.recorder.record([arrival])) == [("stored", "opened")]
 
