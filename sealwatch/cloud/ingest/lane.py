@@ -7,7 +7,6 @@ while the one before it was committed: alone, a message waits for nothing; under
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from typing import Final, Protocol
 from sealwatch.base.backoff import full_jitter_s
 from sealwatch.base.clock import Clock
 from sealwatch.base.mqtt import Message, MqttSettings, Session
+from sealwatch.cloud.ingest.backlog import Backlog
 from sealwatch.cloud.ingest.counters import IngestCounters
 from sealwatch.cloud.ingest.record import Arrival, Outcome, StoreUnavailable, channel_name
 from sealwatch.contract import topics, wire
@@ -26,17 +26,21 @@ from sealwatch.contract.topics import Channel
 logger = logging.getLogger(__name__)
 _ACKS_PER_MESSAGE: Final = 1000
 _POLL_S: Final = 0.2
+_ROOM_WAIT_S: Final = 15.0
+"""How long the network thread may be held up: well below the keepalive, so that the connection lives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneSpec:
-    """What travels on a lane. `inflight` bounds the messages that the broker hands over before their ack."""
+    """What travels on a lane. `inflight` asks the broker for no more messages than this before their acks, and
+    `backlog_bytes` holds it up where it sends more all the same."""
 
     name: str
     shared: tuple[Channel, ...]
     plain: tuple[Channel, ...] = ()
     inflight: int = 1000
     batch: int = 200
+    backlog_bytes: int = 32 * 1024 * 1024
 
 
 LANES: Final = (
@@ -77,7 +81,7 @@ class Lane:
     ) -> None:
         self.spec = spec
         self._recorder, self._counters, self._clock, self._committed = recorder, counters, clock, committed
-        self._queue: queue.Queue[_Held] = queue.Queue(maxsize=4 * spec.inflight)
+        self._backlog: Backlog[_Held] = Backlog(spec.backlog_bytes)
         self._connection = 0
         self._stop = threading.Event()
         self._session = Session(
@@ -108,6 +112,7 @@ class Lane:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._backlog.take(len(self._backlog), timeout_s=0)  # a network thread that waits for room gets it
         self._session.stop()
 
     def _connected(self) -> None:
@@ -115,16 +120,15 @@ class Lane:
 
     def _came(self, message: Message) -> None:
         self._counters.add_received(channel_name(message.topic))
-        try:
-            self._queue.put_nowait(_Held(message, self._connection))
-        except queue.Full:  # only a broker that ignores `receive_maximum` or a flood at QoS 0 gets here
+        held = _Held(message, self._connection)
+        if not self._backlog.put(held, len(message.payload), timeout_s=0 if self._stop.is_set() else _ROOM_WAIT_S):
             self._counters.add_overflow(self.spec.name)
 
     def _run(self) -> None:
         held: list[_Held] = []
         failures = 0
         while not self._stop.is_set():
-            held = held or self._next_batch()
+            held = held or self._backlog.take(self.spec.batch, timeout_s=_POLL_S)
             if not held:
                 continue
             try:
@@ -148,18 +152,6 @@ class Lane:
         if failures:
             logger.info("ingest %s: storing again", self.spec.name)
         return 0
-
-    def _next_batch(self) -> list[_Held]:
-        try:
-            batch = [self._queue.get(timeout=_POLL_S)]
-        except queue.Empty:
-            return []
-        while len(batch) < self.spec.batch:
-            try:
-                batch.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
-        return batch
 
     def handle(self, batch: list[_Held]) -> list[_Held]:
         """Record a batch and acknowledge what is durable; what must be offered again later comes back."""
