@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,20 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def build_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
+    """Makes a small county of one's own kind, and lets go of its database afterwards."""
+    made: list[World] = []
+
+    def build(**changes: Any) -> World:
+        made.append(World(tmp_path, **changes))
+        return made[-1]
+
+    yield build
+    for county in made:
+        county.database.close()
+
+
+@pytest.fixture
+def world(build_world: Callable[..., World]) -> World:
     """A small county (see `tests/cloud/world.py`)."""
-    county = World(tmp_path)
-    yield county
-    county.database.close()
+    return build_world()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -186,11 +185,11 @@ def test_what_was_not_committed_when_the_service_stopped_comes_again(
 
 
 def test_while_the_telemetry_store_is_away_alarms_go_on_and_samples_wait(
-    tmp_path: Path, broker: EmbeddedBroker | Mosquitto
+    build_world: Callable[..., World], broker: EmbeddedBroker | Mosquitto
 ) -> None:
     telemetry = Flaky(ConnectionError("the server is away"))
     store: TelemetryStore = telemetry
-    world = World(tmp_path, telemetry=store)
+    world = build_world(telemetry=store)
     running = Running(world, broker.url)
     assert running.ingest.wait_connected(WAIT_S)
     node = FieldNode(broker.url)

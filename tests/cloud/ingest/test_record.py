@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -227,9 +226,11 @@ class Flaky(MemoryTelemetry):
         super().write(site_id=site_id, node_id=node_id, source_id=source_id, at_ms=at_ms, values=values)
 
 
-def test_samples_that_cannot_be_stored_now_are_not_acknowledged_and_alarms_go_on(tmp_path: Path) -> None:
+def test_samples_that_cannot_be_stored_now_are_not_acknowledged_and_alarms_go_on(
+    build_world: Callable[..., World],
+) -> None:
     telemetry = Flaky(ConnectionError("the server is away"))
-    world = World(tmp_path, telemetry=telemetry)
+    world = build_world(telemetry=telemetry)
     samples = world.samples()
     with pytest.raises(StoreUnavailable, match="away"):
         world.recorder.record([samples])
@@ -239,8 +240,8 @@ def test_samples_that_cannot_be_stored_now_are_not_acknowledged_and_alarms_go_on
     assert names(world.recorder.record([samples])) == [("stored", "taken")]
 
 
-def test_samples_that_the_store_can_never_take_are_quarantined(tmp_path: Path) -> None:
-    world = World(tmp_path, telemetry=Flaky(ValueError("no such column")))
+def test_samples_that_the_store_can_never_take_are_quarantined(build_world: Callable[..., World]) -> None:
+    world = build_world(telemetry=Flaky(ValueError("no such column")))
     assert names(world.recorder.record([world.samples()])) == [("quarantined", "not_storable")]
 
 

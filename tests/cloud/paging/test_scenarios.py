@@ -6,7 +6,7 @@ Wang is paged at once by webhook, Li after a minute by e-mail, and five minutes 
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -233,8 +233,8 @@ def test_when_every_channel_is_down_the_ladder_begins_again_soon_and_never_stall
     assert world.incident().state == "notified"
 
 
-def test_a_channel_that_is_no_longer_configured_is_a_failure_with_a_name(tmp_path: Path) -> None:
-    world = World(tmp_path, ladder=Ladder(steps=(step(0, "wang", "carrier_pigeon"), step(60, "li"))))
+def test_a_channel_that_is_no_longer_configured_is_a_failure_with_a_name(build_world: Callable[..., World]) -> None:
+    world = build_world(ladder=Ladder(steps=(step(0, "wang", "carrier_pigeon"), step(60, "li"))))
     world.push(world.alarm("person"))
     world.until(1)
     assert world.pages_sent() == [(0, "to:li")]
@@ -259,8 +259,8 @@ def test_a_blue_alarm_waits_on_the_desk_and_wakes_nobody(world: World) -> None:
     assert world.events("nobody_to_page")[0].reason == "level_not_paged"
 
 
-def test_an_incident_without_a_ladder_says_so_in_its_history(tmp_path: Path) -> None:
-    world = World(tmp_path, ladder=Ladder())
+def test_an_incident_without_a_ladder_says_so_in_its_history(build_world: Callable[..., World]) -> None:
+    world = build_world(ladder=Ladder())
     world.push(world.alarm("person"))
     world.until(100)
     assert world.events("nobody_to_page")[0].reason == "ladder_is_empty"
@@ -275,8 +275,8 @@ def test_editing_the_ladder_does_not_change_a_running_page(world: World) -> None
     assert world.pages_sent() == [(0, "to:wang"), (60, "to:li")]
 
 
-def test_a_red_page_overtakes_a_storm_of_yellow_ones(tmp_path: Path) -> None:
-    world = World(tmp_path, ladder=Ladder(steps=(step(0, "wang"),)))
+def test_a_red_page_overtakes_a_storm_of_yellow_ones(build_world: Callable[..., World]) -> None:
+    world = build_world(ladder=Ladder(steps=(step(0, "wang"),)))
     yellow = [world.alarm("vehicle", level=Level.YELLOW), world.alarm("vehicle", "node-2", level=Level.YELLOW)]
     world.push(*yellow)
     world.push(world.alarm("hoist_like_cycle"))
