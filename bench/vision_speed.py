@@ -28,23 +28,22 @@ _FPS = 5
 
 def speed(data: Path, clip: Path | None, detector: ObjectDetector) -> list[dict[str, Any]]:
     """One row a recording: CPU seconds a minute by stage, and the ratio to `motion`."""
-    quiet = data / "video" / "trail_youngsoul" / "bicycle.mp4"
+    scenes = (
+        ("trees and grass in the wind", data / "video" / "trail_youngsoul" / "bicycle.mp4", 6.6, 13.6),
+        ("idle room", data / "video" / "intel" / "one-by-one-person-detection.mp4", 0.0, 5.6),
+    )
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         recordings: list[tuple[str, Path]] = []
-        if quiet.is_file():
-            scene = pictures(quiet, 6.6, 13.6, width_px=1280)
-            for name, size in (("quiet 640x360", (640, 360)), ("quiet 1280x720", (1280, 720))):
-                path = Path(folder) / f"{size[1]}.mp4"
-                _write(
-                    path,
-                    size,
-                    (
-                        np.asarray(cv2.resize(p, size), np.uint8)
-                        for _, p in vision.to_and_fro(scene, seconds=60, fps=_FPS)
-                    ),
-                )
-                recordings.append((name, path))
+        for name, source, begin_s, end_s in scenes:
+            if not source.is_file():
+                continue
+            scene = pictures(source, begin_s, end_s, width_px=1280)
+            for size in ((640, 360), (1280, 720)):
+                path = Path(folder) / f"{source.stem}-{size[1]}.mp4"
+                played = vision.to_and_fro(scene, seconds=60, fps=_FPS)
+                _write(path, size, (np.asarray(cv2.resize(p, size), np.uint8) for _, p in played))
+                recordings.append((f"{name}, {size[0]}x{size[1]}", path))
         if clip is not None:
             recordings.append((clip.name, clip))
         for name, path in recordings:

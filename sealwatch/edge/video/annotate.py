@@ -80,7 +80,7 @@ class AnnotatedVideo:
             x1, y1, x2, y2 = region.pixels(width_px, height_px)
             cv2.rectangle(drawn, (x1, y1), (x2, y2), _MOVING, 1)
         text = f"gate: {look.gate.reason}   {self._caption}"
-        cv2.putText(drawn, text, (6, height_px - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 3, cv2.LINE_AA)
+        cv2.rectangle(drawn, (0, height_px - 24), (width_px, height_px), (0, 0, 0), -1)
         cv2.putText(drawn, text, (6, height_px - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
 
 

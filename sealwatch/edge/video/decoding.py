@@ -63,7 +63,7 @@ class Decoder:
 
     def decode(self, packet: Packet[VideoStream]) -> Iterator[VideoFrame]:
         """The pictures that are due with this packet. A broken one gives none: the next key frame mends it."""
-        if packet.size == 0 or packet.dts is None:
+        if packet.size == 0:  # the end; live packets may lack a time stamp and are still packets
             for kept in self._kept if self._asleep else ():
                 yield from self._feed(kept)
             yield from self._feed(None)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import av
 import pytest
 
 from sealwatch.base.clock import ManualClock
 from sealwatch.edge.config import CameraSettings
-from sealwatch.edge.video.decoding import PacketSizes
+from sealwatch.edge.video.decoding import Decoder, PacketSizes
 from sealwatch.edge.video.ports import Demand, StageTimes
 from sealwatch.edge.video.source import open_source
 from tests.edge.video import clips
@@ -69,3 +70,14 @@ def test_sizes_are_surprising_only_against_what_is_usual_at_their_place() -> Non
         quiet.key_frame()
         assert not any(quiet.surprising(20) for _ in range(5))
     assert not quiet.surprising(120)
+
+
+def test_packets_without_a_decoding_time_are_decoded_as_live_streams_send_them(clip: Path) -> None:
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        decoder, pictures = Decoder(stream.codec_context, Demand()), 0
+        for packet in container.demux(stream):
+            if packet.size:
+                packet.dts = None
+                pictures += len(list(decoder.decode(packet)))
+    assert pictures > 200
