@@ -20,6 +20,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "edge": ("sealwatch.edge.cli", "the agent at the shaft", "edge"),
     "cloud": ("sealwatch.cloud.cli", "the county's service", "cloud"),
     "telemetry": ("sealwatch.cloud.telemetry.cli", "set up and keep the store of measurements", "cloud"),
+    "grafana": ("sealwatch.cloud.grafana.cli", "dashboards: render them, install them", "grafana"),
     "evidence": ("sealwatch.evidence.cli", "verify evidence packs offline", "edge"),
     "models": ("sealwatch.models.cli", "fetch, convert and evaluate detection models", "models"),
     "simulate": ("sealwatch.simulator.cli", "a believable mine: meters and cameras", "edge"),

@@ -36,6 +36,10 @@ class Server:
     def start(self) -> Self:
         raise NotImplementedError
 
+    def draw_ports(self) -> None:
+        """Free ports, as far as anybody can know."""
+        raise NotImplementedError
+
     def _launch(self, command: list[str], ready: Callable[[], bool], *, limit_s: float = 30) -> None:
         log = self.folder / f"{Path(command[0]).name}.log"
         with log.open("ab") as output:
@@ -66,6 +70,11 @@ class Server:
         self._processes.clear()
 
     def __enter__(self) -> Self:
+        for _ in range(2):
+            try:
+                return self.start()
+            except RuntimeError:  # somebody else may have taken a port between the draw and the start
+                self.draw_ports()
         return self.start()
 
     def __exit__(
@@ -91,6 +100,9 @@ class Influx1(Server):
     def __init__(self, influxd: str, nginx: str) -> None:
         super().__init__("influxdb")
         self._influxd, self._nginx = influxd, nginx
+        self.draw_ports()
+
+    def draw_ports(self) -> None:
         self._inner_port, self._rpc_port, self.port = free_port(), free_port(), free_port()
 
     @property
@@ -132,6 +144,9 @@ class Victoria(Server):
     def __init__(self, program: str) -> None:
         super().__init__("victoria-metrics")
         self._program = program
+        self.draw_ports()
+
+    def draw_ports(self) -> None:
         self.port = free_port()
 
     @property
@@ -163,12 +178,15 @@ class Postgres(Server):
     def __init__(self, binaries: Path) -> None:
         super().__init__("postgresql")
         self._binaries = binaries
-        self.port = free_port()
+        self.draw_ports()
         self._as: list[str] = []
         if os.geteuid() == 0:
             user = pwd.getpwnam("postgres")
             os.chown(self.folder, user.pw_uid, user.pw_gid)
             self._as = ["runuser", "-u", "postgres", "--"]
+
+    def draw_ports(self) -> None:
+        self.port = free_port()
 
     def url(self, database: str = "postgres", user: str = "sealwatch", password: str = "") -> str:
         secret = f":{password}" if password else ""
