@@ -96,6 +96,8 @@ class Agent:
         self.publisher.report_on(self.health)
         self._recording = self._prepare_recording()
         watch_sink: Sink = self.sink
+        if make_parts is watchers:
+            make_parts = functools.partial(watchers, raw_folder=self._folder / "meters")
         if self._recording is not None:
             watch_sink = self._recording.sink
             make_parts = functools.partial(make_parts, taps=self._recording.taps)

@@ -82,6 +82,10 @@ class MeterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         float, Meta(gt=0, le=100000, description="CT ratio times PT ratio, where the meter does not know it.")
     ] = 1.0
     poll_interval_s: Annotated[float, Meta(ge=0.2, le=900, description="Seconds from reading to reading.")] = 1.0
+    uplink: Annotated[
+        Literal["seconds", "minutes"],
+        Meta(description="What the service gets: every reading, or minutes and the seconds around an alarm."),
+    ] = "seconds"
 
 
 class RecorderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sealwatch.base.clock import Clock
@@ -48,13 +49,20 @@ class SharedDetector:
 
 
 def watchers(
-    node: NodeSettings, sink: Sink, clock: Clock, power_clock: Clock, taps: Mapping[str, PacketTap] | None = None
+    node: NodeSettings,
+    sink: Sink,
+    clock: Clock,
+    power_clock: Clock,
+    taps: Mapping[str, PacketTap] | None = None,
+    raw_folder: Path | None = None,
 ) -> list[Part]:
     """A part for each camera and each meter; `taps` get the packets of the cameras they are named after.
 
+    Below `raw_folder` the meters' raw readings of the last seven days are kept.
+
     Raises UsageError for a profile or wire that is not known.
     """
-    return [*_cameras(node, sink, clock, taps or {}), *_meters(node, sink, power_clock)]
+    return [*_cameras(node, sink, clock, taps or {}), *_meters(node, sink, power_clock, raw_folder)]
 
 
 def _cameras(node: NodeSettings, sink: Sink, clock: Clock, taps: Mapping[str, PacketTap]) -> list[Part]:
@@ -87,9 +95,11 @@ def _load_detector() -> Any:
     return Detector.load(threads=1)
 
 
-def _meters(node: NodeSettings, sink: Sink, power_clock: Clock) -> list[Part]:
+def _meters(node: NodeSettings, sink: Sink, power_clock: Clock, raw_folder: Path | None) -> list[Part]:
     if not node.meters:
         return []
     from sealwatch.edge.power.watcher import meter_watchers
 
-    return list(meter_watchers(node.meters, declared=node.declared_status, sink=sink, clock=power_clock))
+    return list(
+        meter_watchers(node.meters, declared=node.declared_status, sink=sink, clock=power_clock, raw_folder=raw_folder)
+    )

@@ -7,6 +7,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -17,15 +18,15 @@ from sealwatch.edge.config import MeterSettings
 from sealwatch.edge.ports import AlarmDraft, MeterBus, MeterError, Reading, Sink
 from sealwatch.edge.power.analysis import Analyser, Verdict
 from sealwatch.edge.power.bus import Lines
+from sealwatch.edge.power.outlet import Outlet
 from sealwatch.edge.power.profiles import load_profile
+from sealwatch.edge.power.ring import RawRing
 from sealwatch.edge.power.rules import meter
 from sealwatch.edge.power.rules.meter import MeterState
 from sealwatch.edge.power.sentences import fault_sentences, meter_sentences, power_sentences
 
 FAULT_AFTER_S = 30.0
 """A meter that can't be read for this long is a fault."""
-BATCH_S = 5.0
-"""Samples leave in batches of about this length."""
 SLOW_EVERY_S = 5.0
 """One of the slow groups (voltage, energy ...) is read each time."""
 _WAIT_SLICE_S = 0.25
@@ -43,6 +44,7 @@ class MeterWatcher:
         sink: Sink,
         clock: Clock,
         bus: MeterBus | None = None,
+        ring: RawRing | None = None,
     ) -> None:
         """Raises UsageError for a profile or wire that is not known. Without `bus` the meter has its line to itself."""
         profile = load_profile(settings.profile)
@@ -57,9 +59,7 @@ class MeterWatcher:
         self._fault_since_ms: int | None = None
         self._fault_raised = False
         self._begun_s: float | None = None
-        self._batch_at_ms: list[int] = []
-        self._batch: list[Mapping[str, float]] = []
-        self._batch_since_s = 0.0
+        self._outlet = Outlet(sink, settings.meter_id, per_minute=settings.uplink == "minutes", ring=ring)
         self._slow_due_s = 0.0
         self._meter = MeterState()
         self._polls = self._answers = 0
@@ -79,7 +79,7 @@ class MeterWatcher:
                 while not stop.is_set() and (left_s := next_s - self._clock.monotonic_s()) > 0:
                     self._clock.sleep(min(left_s, _WAIT_SLICE_S))
         finally:
-            self._flush()
+            self._outlet.close()
             self._bus.close()
 
     def poll(self) -> None:
@@ -96,8 +96,6 @@ class MeterWatcher:
             self._missed(error)
         else:
             self._took(values | self._read_slow(now_s))
-        if self._batch and self._clock.monotonic_s() - self._batch_since_s >= BATCH_S:
-            self._flush()
 
     def health(self) -> PartHealth:
         """Works while the last good reading is fresh."""
@@ -146,15 +144,14 @@ class MeterWatcher:
         if self._fault_raised:
             self._fault(Phase.END, "reading", now_ms)
         self._fault_since_ms, self._fault_raised = None, False
-        if not self._batch:
-            self._batch_since_s = now_s
-        self._batch_at_ms.append(now_ms)
-        self._batch.append(values)
+        self._outlet.take(now_s, now_ms, values)
         findings = self._analyser.feed(np.array([now_s]), np.array([values["active_power_w"]]))
         self._meter, told = meter.advance(self._meter, now_s, values)
         own = [Verdict(AlarmKind.METER_FAULT, level, transition) for level, transition in told]
         for verdict in [*findings.verdicts, *own]:
             self._sink.alarm(self._draft(verdict, now_s, now_ms))
+            if verdict.transition.phase is Phase.START:
+                self._outlet.alarm(now_s)
 
     def _missed(self, error: MeterError) -> None:
         now_s, now_ms = self._clock.monotonic_s(), self._clock.wall_ms()
@@ -227,18 +224,28 @@ class MeterWatcher:
         """The same from start to end of one alarm, and never that of another."""
         return hashlib.sha256(f"{self.part_id}|{self._run_id}|{kind}|{subject}|{started}".encode()).hexdigest()[:32]
 
-    def _flush(self) -> None:
-        if not self._batch:
-            return
-        names = sorted({name for values in self._batch for name in values})
-        columns = {name: [values.get(name) for values in self._batch] for name in names}
-        at_ms, self._batch_at_ms, self._batch = self._batch_at_ms, [], []
-        self._sink.samples(self.part_id, at_ms, columns)
-
 
 def meter_watchers(
-    meters: Sequence[MeterSettings], *, declared: DeclaredStatus, sink: Sink, clock: Clock
+    meters: Sequence[MeterSettings],
+    *,
+    declared: DeclaredStatus,
+    sink: Sink,
+    clock: Clock,
+    raw_folder: Path | None = None,
 ) -> list[MeterWatcher]:
-    """A watcher for every meter; meters behind the same converter share one line. Raises UsageError."""
+    """A watcher for every meter; meters behind the same converter share one line. Raises UsageError.
+
+    Below `raw_folder` the raw readings of the last seven days are kept.
+    """
     lines = Lines()
-    return [MeterWatcher(m, declared=declared, sink=sink, clock=clock, bus=lines.bus(m)) for m in meters]
+    return [
+        MeterWatcher(
+            m,
+            declared=declared,
+            sink=sink,
+            clock=clock,
+            bus=lines.bus(m),
+            ring=RawRing(raw_folder, m.meter_id) if raw_folder else None,
+        )
+        for m in meters
+    ]

@@ -1,0 +1,101 @@
+"""What of a meter's readings goes to the service: every second, or minutes and the seconds around an alarm."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Mapping
+
+from sealwatch.edge.ports import Sink
+from sealwatch.edge.power.ring import RawRing
+
+BATCH_S = 5.0
+"""Samples leave in batches of about this length."""
+BEFORE_S, AFTER_S = 120.0, 60.0
+"""Raw seconds that go with an alarm."""
+_log = logging.getLogger(__name__)
+
+Row = tuple[float, int, Mapping[str, float]]
+
+
+class Outlet:
+    """Takes every reading of one meter; the ring on the disk gets all of them."""
+
+    def __init__(self, sink: Sink, source_id: str, *, per_minute: bool = False, ring: RawRing | None = None) -> None:
+        self._sink, self._source_id, self._per_minute, self._ring = sink, source_id, per_minute, ring
+        self._rows: list[Row] = []
+        self._minute: list[Row] = []
+        self._recent: deque[Row] = deque()
+        self._raw_until_s = float("-inf")
+        self._raw_sent_ms = -1
+        self._ring_ok = True
+
+    def take(self, now_s: float, now_ms: int, values: Mapping[str, float]) -> None:
+        """One reading."""
+        row = (now_s, now_ms, values)
+        if self._per_minute:
+            if self._minute and now_ms // 60_000 != self._minute[0][1] // 60_000:
+                self._send_minute()
+            self._minute.append(row)
+            self._recent.append(row)
+            while now_s - self._recent[0][0] > BEFORE_S:
+                self._recent.popleft()
+        self._rows.append(row)
+        if now_s - self._rows[0][0] >= BATCH_S:
+            self.flush()
+
+    def alarm(self, now_s: float) -> None:
+        """Something began: what led to it and what follows is sent second by second."""
+        if self._per_minute:
+            self._send([row for row in self._recent if row[1] > self._raw_sent_ms])
+            self._raw_until_s = now_s + AFTER_S
+
+    def flush(self) -> None:
+        """Send and keep what is waiting."""
+        rows, self._rows = self._rows, []
+        if not rows:
+            return
+        if self._ring is not None:
+            self._keep(self._ring, rows)
+        if not self._per_minute:
+            self._send(rows)
+        elif rows[0][0] <= self._raw_until_s:
+            self._send([row for row in rows if row[1] > self._raw_sent_ms])
+
+    def close(self) -> None:
+        """Send everything, the running minute included."""
+        self.flush()
+        if self._minute:
+            self._send_minute()
+
+    def _keep(self, ring: RawRing, rows: list[Row]) -> None:
+        try:
+            ring.append([row[1] for row in rows], [row[2] for row in rows])
+        except OSError as error:
+            if self._ring_ok:
+                _log.warning("raw readings of %s cannot be kept: %s", self._source_id, error)
+            self._ring_ok = False
+        else:
+            self._ring_ok = True
+
+    def _send(self, rows: list[Row]) -> None:
+        if not rows:
+            return
+        names = sorted({name for _, _, values in rows for name in values})
+        columns = {name: [values.get(name) for _, _, values in rows] for name in names}
+        self._raw_sent_ms = rows[-1][1]
+        self._sink.samples(self._source_id, [row[1] for row in rows], columns)
+
+    def _send_minute(self) -> None:
+        rows, self._minute = self._minute, []
+        columns: dict[str, list[float | None]] = {}
+        for name in sorted({name for _, _, values in rows for name in values}):
+            found = [values[name] for _, _, values in rows if name in values]
+            columns[name] = [sum(found) / len(found)]
+        powers = [values["active_power_w"] for _, _, values in rows]
+        columns |= {
+            "active_power_min_w": [min(powers)],
+            "active_power_max_w": [max(powers)],
+            "readings": [float(len(rows))],
+        }
+        self._sink.samples(self._source_id, [rows[0][1] // 60_000 * 60_000], columns)
