@@ -23,6 +23,7 @@ from sealwatch.cloud.auth.links import LinkSigner
 from sealwatch.cloud.config import CloudSettings, data_dir
 from sealwatch.cloud.db import migrate
 from sealwatch.cloud.db.engine import Database, open_database, sqlite_url
+from sealwatch.cloud.evidence.intake import open_receiver
 from sealwatch.cloud.evidence.store import FileEvidence
 from sealwatch.cloud.ingest.worker import Ingest
 from sealwatch.cloud.paging import ladder as ladders
@@ -60,6 +61,7 @@ class Service:
             self.telemetry = open_store(settings.telemetry, self.data_dir, clock=self.clock)
             opened.callback(self.telemetry.close)
             self.evidence = FileEvidence(self.data_dir / "evidence")
+            self._receiver = open_receiver(self.data_dir / "uploads", self.evidence, self.database, self.clock)
             self._build_workers(opened)
             self._server = build_server(self._web_services())
             self._opened = opened.pop_all()
@@ -100,6 +102,7 @@ class Service:
             links=self.links,
             settings=self.settings,
             secret=self._secret,
+            receiver=self._receiver,
             changes=self.changes,
             counters=self.counters,
             clock=self.clock,

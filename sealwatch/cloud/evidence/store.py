@@ -95,6 +95,13 @@ class FileEvidence:
             raise
         _fsync_folder(target.parent)
 
+    def adopt(self, sha256: str, file: Path) -> None:
+        """Take a file of the same disk whose hash the caller has checked; durable when it returns. Raises OSError."""
+        target = self.path(sha256)
+        self._make_folders(target.parent)
+        file.replace(target)
+        _fsync_folder(target.parent)
+
     def get(self, sha256: str) -> bytes | None:
         """The file, or None where it has not arrived. Raises ValueError where the disk has altered it."""
         try:

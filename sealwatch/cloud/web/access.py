@@ -26,7 +26,7 @@ from sealwatch.cloud.web.problems import ErrorPage
 
 COOKIE: Final = "sealwatch_session"
 SESSION_S: Final = 12 * 3600
-_OPEN_PREFIXES: Final = ("/a/", "/static/")
+_OPEN_PREFIXES: Final = ("/a/", "/static/", "/evidence/v1/")  # the last: nodes sign every request themselves
 _OPEN_PATHS: Final = frozenset({"/healthz", "/login", "/favicon.ico"})
 
 

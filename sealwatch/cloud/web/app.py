@@ -12,6 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import RedirectResponse, Response
 
 from sealwatch import __version__
+from sealwatch.cloud.evidence import http
 from sealwatch.cloud.evidence.preview import Previews
 from sealwatch.cloud.web import answers, api, guard, metrics, pages, problems
 from sealwatch.cloud.web.access import COOKIE, Access, AccessMiddleware, address, safe_target
@@ -62,6 +63,8 @@ def create_app(services: WebServices, *, hub: Hub | None = None) -> FastAPI:
     app.include_router(pages.build(services, render, forms, previews))
     app.include_router(answers.build(services, render, previews, hub))
     app.include_router(api.build(services))
+    if services.receiver is not None:
+        app.include_router(http.build(services.receiver))
     _add_login(app, access, forms, render)
     _add_service_routes(app, services, hub, render)
     return app

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sealwatch.cloud.config import WebSettings
 from sealwatch.cloud.web import problems
 from sealwatch.cloud.web.problems import ErrorPage, Problem
+from sealwatch.contract.upload import FILES_PATH, ITEMS_PATH, MAX_PIECE_BYTES
 
 MOST_BODY_BYTES: Final = 16 * 1024
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -68,12 +69,13 @@ class Guard:
             await send(message)
 
         headers = Headers(scope=scope)
+        most_bytes = _most_bytes(scope["path"])
         if _host_name(headers.get("host", "")) not in self._hosts:
             await self._refuse(scope, receive, send_with_headers, 400, "unknown_host")
-        elif _too_long(headers.get("content-length")):
+        elif _too_long(headers.get("content-length"), most_bytes):
             await self._refuse(scope, receive, send_with_headers, 413, "too_large")
         else:
-            await self._app(scope, _Bounded(receive), send_with_headers)
+            await self._app(scope, _Bounded(receive, most_bytes), send_with_headers)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, status: int, name: str) -> None:
         response = problems.respond(Request(scope), self._error_page, status, name, headers={"Connection": "close"})
@@ -83,20 +85,24 @@ class Guard:
 class _Bounded:
     """Counts a body that comes without a length, and ends it where it grows too large."""
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
+    def __init__(self, receive: Receive, most_bytes: int) -> None:
+        self._receive, self._most_bytes = receive, most_bytes
         self._seen_bytes = 0
 
     async def __call__(self) -> Message:
         message = await self._receive()
         self._seen_bytes += len(message.get("body", b""))
-        if self._seen_bytes > MOST_BODY_BYTES:
+        if self._seen_bytes > self._most_bytes:
             raise Problem(413, "too_large")
         return message
 
 
-def _too_long(length: str | None) -> bool:
-    return length is not None and (not length.isdecimal() or int(length) > MOST_BODY_BYTES)
+def _most_bytes(path: str) -> int:
+    return MAX_PIECE_BYTES if path.startswith((ITEMS_PATH, FILES_PATH)) else MOST_BODY_BYTES
+
+
+def _too_long(length: str | None, most_bytes: int) -> bool:
+    return length is not None and (not length.isdecimal() or int(length) > most_bytes)
 
 
 def _host_name(host: str) -> str:

@@ -12,6 +12,7 @@ from sealwatch.base.settings import SettingsError
 from sealwatch.cloud.auth.links import LinkSigner
 from sealwatch.cloud.config import CloudSettings
 from sealwatch.cloud.db.engine import Database
+from sealwatch.cloud.evidence.receive import Receiver
 from sealwatch.cloud.ports import ChangeBus, EvidenceStore, TelemetryStore
 
 SHORTEST_ACCESS_TOKEN = 16
@@ -36,6 +37,7 @@ class WebServices:
     settings: CloudSettings
     secret: bytes = field(repr=False)
     changes: ChangeBus
+    receiver: Receiver | None = None  # takes evidence from nodes; None: this service takes none
     counters: Callable[[], Mapping[str, int]] = _no_counters
     clock: Clock = field(default_factory=SystemClock)
 
