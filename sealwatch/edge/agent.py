@@ -104,7 +104,7 @@ class Agent:
         self.parts = list(make_parts(settings, watch_sink, self.clock, power_clock or self.clock))
         self._watching = Supervisor(self.parts, self.clock, on_failure=self.sink.close_orphans)
         # On their own, because a recorder that fails must not end the alarms that the watchers hold open.
-        self._keeping = Supervisor(self._recording.recorders if self._recording is not None else [], self.clock)
+        self._keeping = Supervisor(self._recording.parts if self._recording is not None else [], self.clock)
         self._sending = Supervisor([self.publisher], self.clock)
         self._faults = faults.FaultState()
         self._judge_at_s = 0.0

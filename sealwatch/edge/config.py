@@ -109,6 +109,18 @@ class RecorderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sm2_key_file: Annotated[str, Meta(description="Private SM2 key (PEM) for a second signature; empty: none.")] = ""
 
 
+class UploadSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How clips of alarms reach the service. Without this section they stay on the node. Needs [recorder]."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^/]+$", description="https://host[:port] of the service.")]
+    ca_file: Annotated[str, Meta(description="CA that signed the service's certificate (PEM).")] = ""
+    certificate_file: Annotated[str, Meta(description="The node's certificate (PEM), where a proxy wants one.")] = ""
+    key_file: Annotated[str, Meta(description="Private key of that certificate (PEM).")] = ""
+    daily_mb: (
+        Annotated[float, Meta(gt=0, le=10_000_000, description="MB (10^6 bytes) a day, on a metered SIM.")] | None
+    ) = None
+
+
 class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a node must be told."""
 
@@ -122,6 +134,7 @@ class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     cameras: Annotated[list[CameraSettings], Meta(max_length=16)] = []
     meters: Annotated[list[MeterSettings], Meta(max_length=32)] = []
     recorder: RecorderSettings | None = None
+    upload: UploadSettings | None = None
 
 
 def load_node(path: Path) -> NodeSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sealwatch.base.clock import Clock
+from sealwatch.base.errors import UsageError
 from sealwatch.contract.codes import ClockQuality
 from sealwatch.edge.config import NodeSettings, RecorderSettings
-from sealwatch.edge.ports import Sink
+from sealwatch.edge.ports import Part, Sink
 from sealwatch.edge.recorder import ring
 from sealwatch.edge.recorder.clips import ClipRules
 from sealwatch.edge.recorder.footage import INDEX_FILE, Footage
@@ -23,6 +25,7 @@ from sealwatch.edge.recorder.series import PowerSeries
 from sealwatch.edge.recorder.store import Store
 from sealwatch.edge.recorder.tap import QueueTap
 from sealwatch.edge.recorder.telling import RecordingSink
+from sealwatch.edge.recorder.upload import HttpsCarrier, Uploader
 from sealwatch.evidence.documents import ClockState
 from sealwatch.evidence.sm2 import Sm2Signer
 
@@ -145,5 +148,24 @@ class Recording:
             for camera_id, target_days in days.items()
             if target_days > 0
         ]
+        self.uploader = _uploader(node, self.opener, key, clock)
+        self.parts: list[Part] = [*self.recorders, *([self.uploader] if self.uploader is not None else [])]
         self.taps: dict[str, QueueTap] = {r.camera_id: r.tap for r in self.recorders}
         self.sink = RecordingSink(inner, self.recorders, power)
+
+
+def _uploader(node: NodeSettings, opener: FootageOpener, key: Ed25519PrivateKey, clock: Clock) -> Uploader | None:
+    settings = node.upload
+    if settings is None:
+        return None
+    context = None
+    if settings.url.startswith("https:"):
+        try:
+            context = ssl.create_default_context(cafile=settings.ca_file or None)
+            if settings.certificate_file:
+                context.load_cert_chain(settings.certificate_file, settings.key_file or None)
+        except OSError as error:  # ssl.SSLError is one
+            raise UsageError(f"[upload]: ca_file, certificate_file or key_file cannot be used: {error}") from None
+    carrier = HttpsCarrier(settings.url, node_id=node.node_id, key=key, context=context)
+    daily_bytes = None if settings.daily_mb is None else int(settings.daily_mb * 1_000_000)
+    return Uploader(opener, carrier, clock, daily_bytes=daily_bytes)

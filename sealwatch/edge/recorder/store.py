@@ -64,9 +64,12 @@ _SCHEMA: Final = """
     CREATE TABLE written (
         day TEXT NOT NULL, camera_id TEXT NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (day, camera_id)
     ) STRICT, WITHOUT ROWID;
-    PRAGMA user_version = 1;
 """
-_VERSION: Final = 1
+_MIGRATIONS: Final = (
+    _SCHEMA,
+    "CREATE TABLE sent (day TEXT PRIMARY KEY, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
+)
+_VERSION: Final = len(_MIGRATIONS)
 _SEGMENT: Final = (
     "id, camera_id, path, boot_id, state, clock_quality, codec, started_at_ms, started_s, length_s, size_bytes"
 )
@@ -162,8 +165,9 @@ class Store:
                 error = sqlite3.DatabaseError(verdict if verdict != "ok" else f"schema version {version} is newer")
                 error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
                 raise error
-            if version == 0:
-                db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+            for number in range(version, _VERSION):
+                script = f"BEGIN IMMEDIATE; {_MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
+                db.executescript(script)
         except BaseException:
             db.close()
             raise
@@ -354,6 +358,20 @@ class Store:
         with self.transaction() as db:
             db.executemany("DELETE FROM clip WHERE id = ?", [(i,) for i in ids])
 
+    def sent_bytes(self, at_ms: int) -> int:
+        """What has been sent on the day of `at_ms` (UTC)."""
+        rows = self._read("SELECT bytes FROM sent WHERE day = ?", _day(at_ms))
+        return int(str(rows[0][0])) if rows else 0
+
+    def add_sent(self, at_ms: int, size_bytes: int) -> None:
+        """Count bytes towards the data budget of their day."""
+        with self.transaction() as db:
+            db.execute(
+                "INSERT INTO sent (day, bytes) VALUES (?, ?)"
+                " ON CONFLICT (day) DO UPDATE SET bytes = bytes + excluded.bytes",
+                (_day(at_ms), size_bytes),
+            )
+
     def mark_sent(self, clip_id: str) -> None:
         """The service has it, by its own word."""
         with self.transaction() as db:
@@ -370,9 +388,12 @@ def add_link(db: sqlite3.Connection, number: int, kind: str, item: bytes, body_s
 
 def add_written(db: sqlite3.Connection, camera_id: str, at_ms: int, size_bytes: int) -> None:
     """Count bytes towards their day, inside a transaction."""
-    day = datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d")
     db.execute(
         "INSERT INTO written (day, camera_id, bytes) VALUES (?, ?, ?)"
         " ON CONFLICT (day, camera_id) DO UPDATE SET bytes = bytes + excluded.bytes",
-        (day, camera_id, size_bytes),
+        (_day(at_ms), camera_id, size_bytes),
     )
+
+
+def _day(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d")
