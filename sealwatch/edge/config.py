@@ -52,6 +52,9 @@ class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     analysis_fps: Annotated[float, Meta(ge=0.5, le=30, description="Pictures looked at in a second, at most.")] = 5.0
     zones: Annotated[list[ZoneSettings], Meta(max_length=32, description="Empty: the whole picture.")] = []
     lines: Annotated[list[LineSettings], Meta(max_length=16, description="Where people in and out are counted.")] = []
+    equipment: Annotated[
+        list[ZoneSettings], Meta(max_length=8, description="Regions on a drum, sheave, rope or belt: does it run?")
+    ] = []
     person_on_delay_s: Annotated[float, Meta(ge=0, le=60, description="A person must be seen this long.")] = 1.0
     person_off_delay_s: Annotated[float, Meta(ge=1, le=600, description="Nobody for this long ends the alarm.")] = 10.0
     footage_days: (

@@ -11,6 +11,7 @@ from sealwatch.edge.config import CameraSettings
 from sealwatch.edge.ports import Frame
 from sealwatch.edge.video import attention, lines, presence, tracks
 from sealwatch.edge.video.attention import AttentionSettings, AttentionState
+from sealwatch.edge.video.equipment import EquipmentChange, EquipmentWatch
 from sealwatch.edge.video.faults import FaultChange, FaultWatch
 from sealwatch.edge.video.finds import Find, search
 from sealwatch.edge.video.gate import GateResult, MotionGate
@@ -103,6 +104,8 @@ class Analyser:
         self._fault_alarm_ids: dict[VideoFault, str] = {}
         self._loops = None if camera.repeat else LoopWatch()  # a file that is meant to repeat itself is no fraud
         self._loop_alarm_id = ""
+        self._equipment = [EquipmentWatch(region) for region in camera.equipment]
+        self._equipment_alarm_ids: dict[str, str] = {}
         self._attention, self._rules = AttentionState(), AttentionSettings()
         self._tracks = TrackState()
         self.zones = zones_of(camera.zones)
@@ -137,6 +140,7 @@ class Analyser:
                 now_ms=frame.captured_at_ms,
             )
             decisions = [self._fault_decision(change, frame) for change in changes]
+            decisions += self._look_at_equipment(frame)
             decisions += [self._loop_decision(loop, frame)] if loop else []
             decisions += [d for watch in self._watches for d in self._judge(watch, frame, looked=bool(crops))]
             decisions += [d for counter in self._counters for d in self._count(counter, frame)]
@@ -145,7 +149,12 @@ class Analyser:
 
     def _rest(self, gate: GateResult, now_s: float) -> None:
         """Ask for key frames only, once nothing has happened for a while."""
-        calm = gate.reason == "still" and self._faults.calm and not any(t.alive for t in self._tracks.tracks)
+        calm = (
+            gate.reason == "still"
+            and not self._equipment
+            and self._faults.calm
+            and not any(t.alive for t in self._tracks.tracks)
+        )
         if not calm:
             self._awake_s = now_s
         self._demand.idle = now_s - self._awake_s >= REST_AFTER_S
@@ -174,6 +183,33 @@ class Analyser:
             pts_s=frame.pts_s,
             numbers=change.numbers,
             code=change.fault.value,
+        )
+
+    def _look_at_equipment(self, frame: Frame) -> list[Decision]:
+        if not self._faults.verdict.steady:
+            return []  # a shaking or turned camera makes everything run
+        decisions = []
+        for watch in self._equipment:
+            change = watch.look(frame.grey, now_s=frame.monotonic_s, now_ms=frame.captured_at_ms)
+            if change is not None:
+                decisions.append(self._equipment_decision(watch.name, change, frame))
+        return decisions
+
+    def _equipment_decision(self, name: str, change: EquipmentChange, frame: Frame) -> Decision:
+        if change.phase is Phase.START:
+            self._equipment_alarm_ids[name] = self._new_id()
+        return Decision(
+            alarm_id=self._equipment_alarm_ids[name],
+            kind=AlarmKind.EQUIPMENT,
+            phase=change.phase,
+            level=Level.ORANGE,
+            zone=name,
+            score=min(1.0, change.share) if change.phase is Phase.START else 1.0,
+            reason="region_runs" if change.phase is Phase.START else "region_still",
+            started_at_ms=change.since_ms,
+            captured_at_ms=frame.captured_at_ms,
+            pts_s=frame.pts_s,
+            numbers={"share_running": change.share, "period_s": change.period_s},
         )
 
     def _loop_decision(self, change: LoopChange, frame: Frame) -> Decision:

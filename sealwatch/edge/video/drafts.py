@@ -49,6 +49,8 @@ def _sentence(decision: Decision, camera_id: str, language: Language) -> str:
     }
     if decision.direction:
         return text.say(language, f"video.crossed_{decision.direction}", **values)
+    if decision.kind is AlarmKind.EQUIPMENT:
+        return text.say(language, f"video.equipment.{decision.phase.value}", **values)
     if decision.kind is AlarmKind.LIVENESS:
         return text.say(language, f"video.loop.{decision.phase.value}", **values)
     group = "fault_alarm" if decision.code else "presence"
