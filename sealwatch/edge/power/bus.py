@@ -11,12 +11,14 @@ from sealwatch.base.errors import UsageError
 from sealwatch.edge.config import MeterSettings
 from sealwatch.edge.ports import MeterBus, MeterError
 from sealwatch.edge.power.dlt645 import bcd
+from sealwatch.edge.power.dlt698 import Dlt698Bus, Line698
 from sealwatch.edge.power.line import ANSWER_TIMEOUT_S, Line
 from sealwatch.edge.power.modbus import ModbusBus, ModbusTcp, RtuLine
 from sealwatch.edge.power.profiles import Dlt645Block, MeterProfile, load_profile
 from sealwatch.edge.power.ratio import factor
 from sealwatch.edge.power.wire import opener
 
+AnyLine = Line | Line698 | RtuLine | ModbusTcp
 _BELIEVE_AFTER = 5
 
 
@@ -100,7 +102,7 @@ class Lines:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock
-        self._lines: dict[tuple[str, str], Line | RtuLine | ModbusTcp] = {}
+        self._lines: dict[tuple[str, str], AnyLine] = {}
         self._lock = threading.Lock()
 
     def bus(self, meter: MeterSettings, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> MeterBus:
@@ -121,9 +123,11 @@ class Lines:
                     raise UsageError(f"meter {meter.meter_id}: {error}") from None
         if isinstance(line, Line):
             return Dlt645Bus(line, profile, transformer_ratio=meter.transformer_ratio)
+        if isinstance(line, Line698):
+            return Dlt698Bus(line, profile, transformer_ratio=meter.transformer_ratio)
         return ModbusBus(line, profile, transformer_ratio=meter.transformer_ratio)
 
-    def _open(self, meter: MeterSettings, profile: MeterProfile, timeout_s: float) -> Line | RtuLine | ModbusTcp:
+    def _open(self, meter: MeterSettings, profile: MeterProfile, timeout_s: float) -> AnyLine:
         if meter.url.startswith("modbus-tcp://"):
             parts = urlsplit(meter.url)
             if profile.protocol != "modbus":
@@ -132,4 +136,6 @@ class Lines:
         open_wire = opener(meter.url, baud=meter.baud, parity=profile.parity, stop_bits=profile.stop_bits)
         if profile.protocol == "modbus":
             return RtuLine(open_wire, clock=self._clock, answer_timeout_s=timeout_s)
+        if profile.protocol == "dlt698.45":
+            return Line698(open_wire, clock=self._clock, answer_timeout_s=timeout_s)
         return Line(open_wire, clock=self._clock, answer_timeout_s=timeout_s)

@@ -62,6 +62,22 @@ class ModbusBlock(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     fields: Annotated[list[RegisterField], Meta(min_length=1, max_length=32)]
 
 
+class ObjectField(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One number of an attribute."""
+
+    quantity: Quantity
+    position: Annotated[int, Meta(ge=0, le=63, description="Place in the array; 0 for a single number.")] = 0
+    scale: Annotated[float, Meta(description="Factor from the meter's number to the quantity's unit.")] = 1.0
+
+
+class ObjectBlock(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One attribute of an object of DL/T 698.45."""
+
+    attribute: Annotated[str, Meta(pattern=r"^[0-9A-F]{8}$", description="OAD: object, attribute, index.")]
+    pace: Pace
+    fields: Annotated[list[ObjectField], Meta(min_length=1, max_length=16)]
+
+
 class MeterProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to read one kind of meter."""
 
@@ -70,7 +86,7 @@ class MeterProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     description_zh: Text
     description_en: Text
     protocol: Annotated[
-        Literal["dlt645-2007", "modbus"],
+        Literal["dlt645-2007", "dlt698.45", "modbus"],
         Meta(description="modbus: RTU on serial: and tcp: lines, Modbus TCP on modbus-tcp: ones."),
     ]
     phases: Annotated[int, Meta(ge=1, le=3)]
@@ -78,6 +94,7 @@ class MeterProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     parity: Literal["N", "E", "O"] = "E"
     stop_bits: Literal[1, 2] = 1
     dlt645: list[Dlt645Block] = []
+    dlt698: list[ObjectBlock] = []
     modbus: list[ModbusBlock] = []
 
     @property
@@ -86,9 +103,11 @@ class MeterProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return [f.quantity for block in self.blocks for f in block.fields]
 
     @property
-    def blocks(self) -> list[Dlt645Block] | list[ModbusBlock]:
+    def blocks(self) -> list[Dlt645Block] | list[ObjectBlock] | list[ModbusBlock]:
         """What is read, in the order of the file."""
-        return self.modbus if self.protocol == "modbus" else self.dlt645
+        if self.protocol == "modbus":
+            return self.modbus
+        return self.dlt698 if self.protocol == "dlt698.45" else self.dlt645
 
     def groups(self) -> tuple[list[str], list[list[str]]]:
         """What to read at every poll, and the groups to read in turn."""
