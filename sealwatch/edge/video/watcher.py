@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -27,6 +30,7 @@ logger = logging.getLogger(__name__)
 SAMPLE_EVERY_S: Final = 20.0
 RECONNECT_CAP_S: Final = 20.0
 UNCHANGED_S: Final = 60.0  # a living sensor's noise changes the picture sooner than this
+PICTURE_WITHIN_S: Final = 8.0  # idle cameras are decoded at key frames only, which may be seconds apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,7 @@ class CameraWatcher:
         self._evidence = _Evidence()
         self._told_down = False
         self._signal_alarm_id = ""
+        self._asked: deque[queue.SimpleQueue[bytes]] = deque()
 
     @property
     def part_id(self) -> str:
@@ -89,6 +94,7 @@ class CameraWatcher:
                     self._tell_signal(signal, phases)
                     look = analyser.look(frame)
                     self._tell(analyser, look, frame)
+                    self._show(frame)
                     interval = self._measure(interval, look, frame)
             except SourceError as error:
                 self._went_down(error)
@@ -120,6 +126,22 @@ class CameraWatcher:
             evidence_at_ms=evidence.changed_at_ms,
             numbers=numbers,
         )
+
+    def picture(self) -> bytes | None:
+        """The next picture as a JPEG, or None where none comes within `PICTURE_WITHIN_S` (real seconds)."""
+        answer: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._asked.append(answer)
+        try:
+            return answer.get(timeout=PICTURE_WITHIN_S)
+        except queue.Empty:
+            with contextlib.suppress(ValueError):  # just being answered, too late
+                self._asked.remove(answer)
+            return None
+
+    def _show(self, frame: Frame) -> None:
+        """Give the picture to whoever asked; on this thread, because a decoded picture belongs to it."""
+        while self._asked:
+            self._asked.popleft().put(jpeg(frame.colour()))
 
     def _pictures(self, stop: threading.Event) -> Iterator[Frame]:
         self._demand.idle = False

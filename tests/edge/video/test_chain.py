@@ -21,7 +21,7 @@ from sealwatch.contract.codes import Level, Phase
 from sealwatch.edge import cli_replay
 from sealwatch.edge.cli_replay import replay
 from sealwatch.edge.config import CameraSettings, ZoneSettings
-from sealwatch.edge.ports import Frame, FrameSource, Image, MemorySink, SourceError
+from sealwatch.edge.ports import Frame, FrameSource, Image, MemorySink, PictureTaker, SourceError
 from sealwatch.edge.video import snapshot
 from sealwatch.edge.video.geometry import Box
 from sealwatch.edge.video.ports import Demand, PlainDetection, ScriptedDetector, StageTimes
@@ -192,7 +192,7 @@ class Camera:
         return clips.ScriptedSource(frames)
 
 
-def run_watcher(camera: Camera) -> tuple[CameraWatcher, MemorySink, ManualClock]:
+def make_watcher(camera: Camera) -> tuple[CameraWatcher, MemorySink, ManualClock]:
     clock, sink = ManualClock(), MemorySink()
     numbers = iter(range(1000))
     watcher = CameraWatcher(
@@ -203,6 +203,11 @@ def run_watcher(camera: Camera) -> tuple[CameraWatcher, MemorySink, ManualClock]
         connect=camera.connect,
         new_id=lambda: f"a{next(numbers)}",
     )
+    return watcher, sink, clock
+
+
+def run_watcher(camera: Camera) -> tuple[CameraWatcher, MemorySink, ManualClock]:
+    watcher, sink, clock = make_watcher(camera)
     watcher.run(threading.Event())
     return watcher, sink, clock
 
@@ -287,3 +292,20 @@ def test_a_detector_that_says_the_whole_frame_is_a_person_is_not_believed() -> N
     )
     watcher.run(threading.Event())
     assert [a for a in sink.alarms if a.kind == "person"] == []
+
+
+def test_a_picture_asked_for_is_the_next_one_and_a_dead_camera_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher, _, _ = make_watcher(Camera(quiet(5)))
+    shown: list[bytes | None] = []
+    asker = threading.Thread(target=lambda: shown.append(watcher.picture()))
+    asker.start()
+    while not watcher._asked:
+        asker.join(0.001)
+    watcher.run(threading.Event())
+    asker.join()
+    assert shown[0] is not None
+    assert shown[0][:2] == b"\xff\xd8"
+    monkeypatch.setattr("sealwatch.edge.video.watcher.PICTURE_WITHIN_S", 0.01)
+    assert watcher.picture() is None
+    assert not watcher._asked, "nobody waits any longer"
+    assert isinstance(watcher, PictureTaker)
