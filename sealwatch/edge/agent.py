@@ -25,7 +25,7 @@ from sealwatch.edge.health.node import outbox_health, process_health
 from sealwatch.edge.ports import Part, PictureTaker, Sink
 from sealwatch.edge.supervisor import Supervisor
 from sealwatch.edge.uplink.commands import Answer
-from sealwatch.edge.uplink.entries import Limits
+from sealwatch.edge.uplink.entries import OUTBOX_FILE, Limits
 from sealwatch.edge.uplink.outbox import Outbox
 from sealwatch.edge.uplink.publisher import Link, Publisher
 from sealwatch.edge.uplink.sink import OutboxSink
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-OUTBOX_FILE = "outbox.db"
 LOCK_FILE = "agent.lock"
 STOP_WITHIN_S = 5.0
 _UPLINK_STOP_S = 2.0

@@ -33,6 +33,7 @@ _ATTENTION: Final = {
     ("clock", "source_away"),
     ("clock", "kernel_says_nothing"),
     ("disk", "slow"),
+    ("outbox", "refused"),
 }
 _MARKS: Final[dict[State, tuple[str, str]]] = {
     "good": ("✓", "green"),
@@ -43,7 +44,7 @@ _MARKS: Final[dict[State, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What one probe came to. `subject` is camera, meter, disk, model, clock, broker or key."""
+    """What one probe came to. `subject` is camera, meter, model, disk, outbox, key, clock or broker."""
 
     subject: str
     name: str
@@ -91,6 +92,7 @@ def probes_of(node: NodeSettings, path: Path) -> list[Probe]:
         wanted.append(Probe("model", "", probes.model))
     wanted += [
         Probe("disk", "", lambda: probes.disk(node, path)),
+        Probe("outbox", "", lambda: probes.outbox(node, path)),
         Probe("key", "", lambda: probes.key(node, path)),
         Probe("clock", "", probes.clock),
         Probe("broker", "", lambda: probes.broker(node)),

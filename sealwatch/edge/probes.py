@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sqlite3
 import ssl
 import statistics
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,7 +23,7 @@ from sealwatch.edge import identity
 from sealwatch.edge.config import CameraSettings, MeterSettings, NodeSettings, data_dir
 from sealwatch.edge.health.clock import ClockWatch
 from sealwatch.edge.ports import MeterError, SourceError
-from sealwatch.edge.uplink.entries import Limits
+from sealwatch.edge.uplink.entries import OUTBOX_FILE, Limits
 
 BROKER_TIMEOUT_S: Final = 3.0
 METER_TIMEOUT_S: Final = 1.5
@@ -144,6 +146,27 @@ def _sync_times_ms(trial: Path) -> list[float]:
     finally:
         os.close(descriptor)
     return times_ms
+
+
+def outbox(node: NodeSettings, path: Path) -> Found:
+    """What waits for the service, read without disturbing an agent at work."""
+    file = data_dir(node, path) / OUTBOX_FILE
+    if not file.exists():
+        return Found(ok=True, reason="none_yet")
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=2.0)) as db:
+            waiting, oldest_ms = db.execute("SELECT count(*), min(created_at_ms) FROM message").fetchone()
+            refused = db.execute(
+                "SELECT count(*), max(refused_reason) FROM message WHERE refused_reason <> ''"
+            ).fetchone()
+    except sqlite3.Error as error:
+        return Found(ok=False, reason="unreadable", values={"detail": str(error), "file": str(file)})
+    values = {"waiting": str(waiting), "refused": str(refused[0]), "why": refused[1] or ""}
+    if oldest_ms is not None:
+        values["since"] = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(oldest_ms / 1000))
+    if refused[0]:
+        return Found(ok=False, reason="refused", values=values)
+    return Found(ok=True, reason="waiting" if waiting else "empty", values=values)
 
 
 def key(node: NodeSettings, path: Path) -> Found:

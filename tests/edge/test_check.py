@@ -26,6 +26,7 @@ from sealwatch.edge.probes import Found
 from sealwatch.simulator.loads.scenarios import demo_load
 from sealwatch.simulator.meter import SimulatedMeter
 from tests.certificates import Authority
+from tests.edge.uplink.helpers import alarm, outbox
 from tests.edge.video.clips import wall, write_clip
 from tests.support import mosquitto_or_skip
 
@@ -123,7 +124,7 @@ def test_a_probe_that_hangs_costs_a_line_and_not_the_answer() -> None:
             lambda: Found(ok=True, reason="good", values={"folder": "/", "milliseconds": "1", "free_gb": "1"}),
         ),
     ]
-    found = try_all(wanted, deadline_s=0.3)
+    found = try_all(wanted, deadline_s=1.0)
     gate.set()
     assert [(f.name, f.reason) for f in found] == [
         ("hangs", "no_answer"),
@@ -175,6 +176,24 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     path = node_file(tmp_path)
     assert probes.disk(load_node(path), path).reason == "cannot_write"
     assert probes.key(load_node(path), path).reason == "unusable"
+
+
+def test_what_waits_for_the_service_is_told_while_the_agent_works(tmp_path: Path) -> None:
+    path = node_file(tmp_path)
+    node = load_node(path)
+    assert probes.outbox(node, path).reason == "none_yet"
+    (tmp_path / "data").mkdir()
+    box = outbox(tmp_path / "data")
+    assert probes.outbox(node, path).reason == "empty"
+    (ref,) = box.enqueue([alarm("one")])
+    found = probes.outbox(node, path)
+    assert (found.ok, found.reason, found.values["waiting"]) == (True, "waiting", "1")
+    box.refuse({ref: "unknown_key"})
+    found = probes.outbox(node, path)
+    assert (found.ok, found.reason, found.values["why"]) == (False, "refused", "unknown_key")
+    box.close()
+    (tmp_path / "data" / "outbox.db").write_bytes(b"no database" * 1000)
+    assert probes.outbox(node, path).reason == "unreadable"
 
 
 def test_a_port_that_speaks_something_else_is_no_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,6 +269,7 @@ def test_every_reason_that_a_probe_can_give_has_its_own_sentence() -> None:
         "meter": "reading unreachable silent echo foreign late bad_checksum garbage exception settings no_answer",
         "model": "ready missing damaged no_answer",
         "disk": "good slow nearly_full cannot_write no_answer",
+        "outbox": "none_yet empty waiting refused unreadable no_answer",
         "key": "ready unusable no_answer",
         "clock": "disciplined source_away never_synchronised kernel_says_nothing date_in_the_past no_answer",
         "broker": "connected no_name refused unreachable untrusted tls_failed not_let_in no_mqtt settings no_answer",

@@ -11,6 +11,7 @@ import msgspec
 from sealwatch.contract.codes import Level, Phase
 from sealwatch.contract.topics import Channel
 
+OUTBOX_FILE: Final = "outbox.db"
 SNAPSHOTS_FROM: Final = 10
 SAMPLES_PRIORITY: Final = 20
 
