@@ -71,6 +71,13 @@ def test_a_folder_that_cannot_be_made_is_said_in_one_sentence(tmp_path: Path) ->
         load_or_create(tmp_path / "file" / "data")
 
 
+def test_no_public_key_looks_like_an_option_of_a_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = iter(["-dash", "-again", "plain"])
+    monkeypatch.setattr("sealwatch.edge.identity.signing.public_key_text", lambda _key: next(made))
+    load_or_create(tmp_path)
+    assert next(made, None) is None, "the first two were thrown away"
+
+
 def test_every_start_draws_another_boot_id() -> None:
     assert new_boot_id() != new_boot_id()
     assert len(new_boot_id()) == 32
