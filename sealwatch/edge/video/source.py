@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 4.0
+PICTURE_TIMEOUT_S = 15.0  # packets that give no picture for so long are as good as none
 MAX_LAG_S = 0.6  # a live picture older than this is dropped, so that a slow machine sees the present
 _GREY_PLANE = {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray"}
 _INDEXED = {"avi", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}  # containers that say how long they are
@@ -217,6 +218,7 @@ class AvSource:
         base = stream.time_base or Fraction(1, 90_000)
         packets = container.demux(stream)
         decoder = Decoder(stream.codec_context, self._demand)
+        picture_at_s = self._clock.monotonic_s()
         while True:
             with self._times.stage("decode"):
                 try:
@@ -230,6 +232,14 @@ class AvSource:
                 if self._tap is not None:
                     self._tap.packet(packet)
                 pictures = list(decoder.decode(packet))
+            if pictures:
+                picture_at_s = self._clock.monotonic_s()
+            elif self._address.live and self._clock.monotonic_s() - picture_at_s > PICTURE_TIMEOUT_S:
+                raise SourceError(
+                    f"{self.label}: the camera sends, but no picture can be decoded from it; "
+                    "set its stream to H.264, H.265 or MJPEG, or restart it",
+                    reason="undecodable",
+                )
             for picture in pictures:
                 counter.pictures += 1
                 stamp_s = (first_s or 0.0) + last_s + usual_s
