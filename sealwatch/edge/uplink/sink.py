@@ -7,6 +7,7 @@ import logging
 import math
 import re
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from sealwatch.base import text
@@ -56,6 +57,8 @@ class OutboxSink:
         self._lock = threading.Lock()
         self._waiting: list[Outgoing] = []
         self._waiting_since_s = 0.0
+        self._sealed: deque[tuple[str, bytes]] = deque()
+        self.on_sealed: Callable[[str, bytes], None] = _nobody
 
     def alarm(self, draft: AlarmDraft) -> None:
         """Make one transition and its picture durable, together."""
@@ -136,6 +139,7 @@ class OutboxSink:
             self._outbox.clear_notices()
         except OutboxError as error:
             logger.warning("not reported for good yet: %s", error)
+        self._tell_sealed()
         return len(notices)
 
     def _store(self, messages: Sequence[Outgoing]) -> None:
@@ -144,6 +148,17 @@ class OutboxSink:
         except OutboxError:
             # The outbox has logged it once, shows it in its health and goes on trying: nothing is left to do here.
             logger.debug("kept in memory: the disk refuses")
+        self._tell_sealed()
+
+    def _tell_sealed(self) -> None:
+        """Hand on what was signed, after its own commit: the alarm comes before its link in the chain."""
+        while self._sealed:
+            self.on_sealed(*self._sealed.popleft())
+
+    def _seal(self, message: Alarm | Snapshot) -> bytes:
+        payload = wire.seal(self._identity.key, message)
+        self._sealed.append(("alarm" if isinstance(message, Alarm) else "snapshot", payload))
+        return payload
 
     def _transition(self, draft: AlarmDraft) -> list[Outgoing]:
         picture = draft.snapshot_jpeg
@@ -170,7 +185,7 @@ class OutboxSink:
                     started_at_ms=draft.started_at_ms,
                     score=_ratio(draft.score),
                 ),
-                build=lambda ref: wire.seal(self._identity.key, self._alarm(ref, draft, evidence)),
+                build=lambda ref: self._seal(self._alarm(ref, draft, evidence)),
             )
         ]
         if picture is not None and evidence is not None:
@@ -203,8 +218,7 @@ class OutboxSink:
         return Outgoing(
             channel=Channel.SNAPSHOT,
             level=level,
-            build=lambda ref: wire.seal(
-                self._identity.key,
+            build=lambda ref: self._seal(
                 Snapshot(
                     origin=self._origin(ref, captured_at_ms),
                     alarm_id=alarm_id,
@@ -242,6 +256,10 @@ class OutboxSink:
             clock_quality=state.quality,
             clock_offset_ms=state.offset_ms,
         )
+
+
+def _nobody(_kind: str, _payload: bytes) -> None:
+    """Nobody keeps a chain of what is sent."""
 
 
 def _evidence(jpeg: bytes) -> EvidenceRef:
