@@ -99,6 +99,7 @@ class Agent:
             make_parts = functools.partial(watchers, raw_folder=self._folder / "meters")
         if self._recording is not None:
             watch_sink = self._recording.sink
+            self.sink.on_sealed = self._recording.chain.add
             make_parts = functools.partial(make_parts, taps=self._recording.taps)
         self.parts = list(make_parts(settings, watch_sink, self.clock, power_clock or self.clock))
         self._watching = Supervisor(self.parts, self.clock, on_failure=self.sink.close_orphans)

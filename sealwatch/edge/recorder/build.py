@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import ssl
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -20,7 +23,7 @@ from sealwatch.edge.recorder.clips import ClipRules
 from sealwatch.edge.recorder.footage import INDEX_FILE, Footage
 from sealwatch.edge.recorder.recorder import CameraRecorder, RecorderRules
 from sealwatch.edge.recorder.sealing import Sealer
-from sealwatch.edge.recorder.segment import footage_error
+from sealwatch.edge.recorder.segment import FootageError, footage_error
 from sealwatch.edge.recorder.series import PowerSeries
 from sealwatch.edge.recorder.store import Store
 from sealwatch.edge.recorder.tap import QueueTap
@@ -29,6 +32,9 @@ from sealwatch.edge.recorder.upload import HttpsCarrier, Uploader
 from sealwatch.evidence.documents import ClockState
 from sealwatch.evidence.sm2 import Sm2Signer
 
+logger = logging.getLogger(__name__)
+
+MOST_WAITING: Final = 10_000
 _GB = 1_000_000_000
 
 
@@ -101,6 +107,31 @@ class FootageOpener:
         return ClockState(quality=state.quality, offset_ms=state.offset_ms)
 
 
+class SentChain:
+    """Gives every alarm and picture that was signed its link in the chain of footage. Callable from any thread.
+
+    While the footage disk refuses, what was sent waits in memory for its link (`MOST_WAITING` of them): the alarm
+    itself is in the outbox and never waits for this.
+    """
+
+    def __init__(self, opener: Callable[[], Footage]) -> None:
+        self._opener = opener
+        self._waiting: deque[tuple[str, str]] = deque(maxlen=MOST_WAITING)
+        self._lock = threading.Lock()
+
+    def add(self, kind: str, payload: bytes) -> None:
+        """Chain it, and what still waits before it."""
+        with self._lock:
+            self._waiting.append((kind, hashlib.sha256(payload).hexdigest()))
+            waiting = list(self._waiting)
+            try:
+                self._opener().sealer.record(waiting)
+            except FootageError as error:
+                logger.debug("not chained yet: %s", error)  # the recorders tell of the disk
+                return
+            self._waiting.clear()
+
+
 class Recording:
     """Everything that records. The watchers get `sink` instead of the inner one, and `taps` for their cameras."""
 
@@ -150,6 +181,7 @@ class Recording:
         ]
         self.uploader = _uploader(node, self.opener, key, clock)
         self.parts: list[Part] = [*self.recorders, *([self.uploader] if self.uploader is not None else [])]
+        self.chain = SentChain(self.opener)
         self.taps: dict[str, QueueTap] = {r.camera_id: r.tap for r in self.recorders}
         self.sink = RecordingSink(inner, self.recorders, power)
 

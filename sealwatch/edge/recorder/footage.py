@@ -7,6 +7,7 @@ anywhere, the next start ends in the same state as if nothing had happened, or s
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shutil
@@ -19,7 +20,7 @@ from typing import Final
 import msgspec
 
 from sealwatch.base.clock import Clock
-from sealwatch.contract.codes import ClockQuality
+from sealwatch.contract.codes import ClockQuality, Level
 from sealwatch.edge.recorder.clips import ClipJob
 from sealwatch.edge.recorder.cut import Cut, Source, cut
 from sealwatch.edge.recorder.media import MediaPacket, Template
@@ -40,7 +41,9 @@ from sealwatch.evidence.documents import Detector, FileEntry
 logger = logging.getLogger(__name__)
 INDEX_FILE: Final = "footage.db"
 CLIPS: Final = "clips"
+_REBUILT: Final = b"the footage index was damaged and built again from the files"
 _MP4: Final = "video/mp4"
+_MEDIA: Final = {".mp4": _MP4, ".jpg": "image/jpeg", ".csv": "text/csv"}
 
 
 def _nothing(_step: str) -> None:
@@ -177,7 +180,7 @@ class Footage:
             )
         )
         with self.store.transaction() as db:
-            self.sealer.link(db, "manifest", sealed)
+            self.sealer.link(db, "manifest", hashlib.sha256(sealed).hexdigest())
             db.execute(
                 "UPDATE segment SET state = 'closed', length_s = ?, size_bytes = ?, manifest = ? WHERE id = ?",
                 (length_s, found.size_bytes, sealed, segment_id),
@@ -229,7 +232,7 @@ class Footage:
     def rebuild(self) -> None:
         """Fill an index that had to be begun anew from the files themselves."""
         with self.store.transaction() as db:
-            self.sealer.link(db, "restart", b"the footage index was damaged and built again from the files")
+            self.sealer.link(db, "restart", hashlib.sha256(_REBUILT).hexdigest())
         count = 0
         for path in sorted(self.folder.glob("*/*.mp4")):
             parts = path.stem.split("_")
@@ -245,7 +248,34 @@ class Footage:
                 at_s=int(parts[2]) / 1000,
             )
             count += self.salvage(segment_id, why="index_damaged")
-        logger.warning("%d files of footage are in the new index", count)
+        clips = sum(self._readopt_clip(folder) for folder in sorted((self.folder / CLIPS).iterdir()) if folder.is_dir())
+        logger.warning("%d files of footage and %d clips are in the new index", count, clips)
+
+    def _readopt_clip(self, folder: Path) -> int:
+        """Seal a clip anew whose row was lost; what only the row knew (zone, figures, times) stays unknown."""
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+        if not files:
+            return 0
+        alarm_and_camera = folder.name.rpartition("-")[0]
+        cameras = [p.name for p in self.folder.iterdir() if p.is_dir() and p.name != CLIPS]
+        camera_id = next((c for c in cameras if alarm_and_camera.endswith(f"-{c[:24]}")), "unknown")
+        at_ms = int(min(path.stat().st_mtime for path in files) * 1000)
+        job = ClipJob(
+            clip_id=folder.name,
+            alarm_id=alarm_and_camera.removesuffix(f"-{camera_id[:24]}"),
+            camera_id=camera_id,
+            boot_id=self.sealer.boot_id,
+            kind="unknown",
+            level=Level.YELLOW,
+            from_s=0.0,
+            from_ms=at_ms,
+            to_s=0.0,
+            cut_short="index_damaged",
+        )
+        self.store.want_clip(job.clip_id, camera_id, msgspec.json.encode(job), None)
+        entries = [_entry(path.name, _MEDIA.get(path.suffix, _MP4), self._digests(path)) for path in files]
+        self._seal_clip(job, None, entries)
+        return 1
 
     def _make_folder(self) -> None:
         try:
@@ -334,9 +364,9 @@ class Footage:
         notes = {"reason": job.reason} if job.reason else {}
         if job.cut_short:
             notes["cut_short"] = job.cut_short
-        if made is None:
+        if made is None and job.cut_short != "index_damaged":
             notes["footage"] = "none"
-        elif made.gap_s > 0:
+        elif made is not None and made.gap_s > 0:
             notes["gap_s"] = f"{made.gap_s:.1f}"
         sealed = self.sealer.manifest(
             Described(
@@ -356,7 +386,7 @@ class Footage:
         )
         size = sum(f.size_bytes for f in files)
         with self.store.transaction() as db:
-            self.sealer.link(db, "manifest", sealed)
+            self.sealer.link(db, "manifest", hashlib.sha256(sealed).hexdigest())
             db.execute(
                 "UPDATE clip SET state = 'sealed', manifest = ?, size_bytes = ?, closed_at_ms = ?, snapshot = NULL"
                 " WHERE id = ?",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -98,8 +97,8 @@ class Sealer:
         )
         return seal(self._key, document, self._second)
 
-    def link(self, db: sqlite3.Connection, kind: str, item: bytes) -> None:
-        """Add a link for `item` (a sealed document or message) inside a transaction of the store."""
+    def link(self, db: sqlite3.Connection, kind: str, item_sha256: str) -> None:
+        """Add a link for an item (the hash of a sealed document or message) inside a transaction of the store."""
         head = self._store.head()
         link = chain.next_link(
             head,
@@ -107,16 +106,17 @@ class Sealer:
             node_id=self.node_id,
             boot_id=self.boot_id,
             kind=kind,
-            item_sha256=hashlib.sha256(item).hexdigest(),
+            item_sha256=item_sha256,
             at_ms=max(0, self._clock.wall_ms()),
             clock_quality=self.clock_state().quality,
         )
-        add_link(db, link.index, kind, item, sha256_of(encode(link).decode()), seal(self._key, link))
+        add_link(db, link.index, kind, item_sha256, sha256_of(encode(link).decode()), seal(self._key, link))
 
-    def record(self, kind: str, item: bytes) -> None:
-        """Chain something that was sent, such as a sealed alarm. Raises FootageError."""
+    def record(self, items: Sequence[tuple[str, str]]) -> None:
+        """Chain what was sent, such as sealed alarms: kind and SHA-256 of each, in one commit. Raises FootageError."""
         with self._store.transaction() as db:
-            self.link(db, kind, item)
+            for kind, item_sha256 in items:
+                self.link(db, kind, item_sha256)
 
 
 def unknown_clock() -> ClockState:

@@ -8,7 +8,6 @@ built from the files themselves (`footage.rebuild`), with a new chain whose firs
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import sqlite3
 import threading
@@ -378,11 +377,11 @@ class Store:
             db.execute("UPDATE clip SET sent = 1 WHERE id = ?", (clip_id,))
 
 
-def add_link(db: sqlite3.Connection, number: int, kind: str, item: bytes, body_sha256: str, line: bytes) -> None:
+def add_link(db: sqlite3.Connection, number: int, kind: str, item_sha256: str, body_sha256: str, line: bytes) -> None:
     """Append a sealed link inside a transaction."""
     db.execute(
         "INSERT INTO link (number, kind, item_sha256, sha256, line) VALUES (?, ?, ?, ?, ?)",
-        (number, kind, hashlib.sha256(item).hexdigest(), body_sha256, line),
+        (number, kind, item_sha256, body_sha256, line),
     )
 
 

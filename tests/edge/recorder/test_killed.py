@@ -128,6 +128,25 @@ def test_power_cut_that_drops_what_was_not_synced(tmp_path: Path, film: Path, sh
         assert support.pictures(kept[0]) >= (60 * share - 2 * FRAGMENT_S) * support.FPS * 0.8
 
 
+def test_a_damaged_index_costs_no_clip(tmp_path: Path, film: Path) -> None:
+    node = Node(tmp_path / "footage", ManualClock())
+    node.feed(film, at={20.0: node.say(Phase.START), 25.0: node.say(Phase.END)})
+    node.hang_up()
+    [before] = node.store.clips()
+    node.store.close()
+    (node.folder / "footage.db").write_bytes(b"not a database, " * 1000)
+    for suffix in ("-wal", "-shm"):
+        (node.folder / f"footage.db{suffix}").unlink(missing_ok=True)
+    later = Node(node.folder, node.clock, boot=2)
+    later.recorder.pump()
+    [after] = later.store.clips()
+    assert (after.id, after.state, after.camera_id) == (before.id, "sealed", CAMERA)
+    manifest = manifest_of(later, "clip", after.id)
+    assert (manifest.alarm_id, manifest.sealed) == ("a1", "later")
+    assert {f.name for f in manifest.files} == {"clip.mp4", "snapshot.jpg"}
+    assert all_sound(later)
+
+
 def manifest_of(node: Node, table: str, key: int | str) -> Manifest:
     sealed = node.store.manifest("clip" if table == "clip" else "segment", key)
     assert sealed is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 import time
 from collections.abc import Mapping
@@ -19,8 +21,11 @@ from sealwatch.contract.messages import PartHealth
 from sealwatch.edge.agent import Agent
 from sealwatch.edge.config import CameraSettings, NodeSettings, load_node
 from sealwatch.edge.ports import Part, Sink, SourceError
-from sealwatch.edge.recorder.build import FootageOpener
+from sealwatch.edge.recorder.build import FootageOpener, SentChain
+from sealwatch.edge.recorder.footage import Footage
 from sealwatch.edge.recorder.media import MemoryTap, PacketTap
+from sealwatch.edge.recorder.segment import FootageError
+from sealwatch.edge.recorder.store import Store
 from sealwatch.edge.video.source import open_source
 from tests.edge.recorder import support
 from tests.edge.recorder.support import CAMERA, KEY, Node
@@ -150,6 +155,11 @@ def test_an_agent_records_and_its_footage_is_packed_and_verified_on_the_command_
     assert agent.stop()
     assert sum(support.pictures(file) for file in footage.glob("*.mp4")) == 400
 
+    kinds = [link["kind"] for link in chain_of(tmp_path / "data" / "footage" / "footage.db")]
+    assert kinds.count("alarm") >= 1
+    assert kinds.count("snapshot") == 1
+    assert kinds.count("manifest") >= 1
+
     pack = tmp_path / "pack.zip"
     stretch = ["--camera", CAMERA, "--from", "2020-01-01", "--to", "2100-01-01"]
     assert main(["edge", "pack", "--config", str(path), *stretch, "--out", str(pack)]) == 0
@@ -157,6 +167,32 @@ def test_an_agent_records_and_its_footage_is_packed_and_verified_on_the_command_
     assert command[:3] == ["sealwatch", "evidence", "verify"]
     assert main(command[1:]) == 0
     assert "核验通过" in capsys.readouterr().out
+
+
+def chain_of(index: Path) -> list[dict[str, Any]]:
+    store = Store(index, now_ms=0)
+    lines = store.links(1, store.head().index)
+    store.close()
+    return [json.loads(json.loads(line)["body"]) for line in lines]
+
+
+def test_what_was_sent_while_the_footage_disk_was_away_gets_its_link_later(tmp_path: Path) -> None:
+    node = Node(tmp_path / "footage", ManualClock())
+    away = [True]
+
+    def opener() -> Footage:
+        if away[0]:
+            raise FootageError("disk_error", "the disk is away")
+        return node.footage
+
+    sent = SentChain(opener)
+    sent.add("alarm", b"first")
+    sent.add("snapshot", b"second")
+    assert node.store.head().index == 0
+    away[0] = False
+    sent.add("alarm", b"third")
+    wanted = [hashlib.sha256(payload).hexdigest() for payload in (b"first", b"second", b"third")]
+    assert node.store.link_numbers(wanted) == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
