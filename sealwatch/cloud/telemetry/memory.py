@@ -29,14 +29,25 @@ class MemoryTelemetry:
         values: Mapping[str, Sequence[float | None]],
     ) -> None:
         """Store columns of measurements. Raises ValueError where a column and its times differ in length."""
-        columns.check(at_ms, values)
+        self.write_blocks(
+            [columns.Columns(site_id=site_id, node_id=node_id, source_id=source_id, at_ms=at_ms, values=values)]
+        )
+
+    def write_blocks(self, blocks: Sequence[columns.Columns]) -> None:
+        """Store many blocks at once. Raises ValueError where a column and its times differ in length."""
+        for block in blocks:
+            columns.check(block.at_ms, block.values)
         with self._lock:
-            for metric, column in values.items():
-                series = self._points.setdefault((site_id, source_id, metric, node_id), {})
-                for moment, raw in zip(at_ms, column, strict=True):
-                    value = columns.finite(raw)
-                    if value is not None or moment not in series:
-                        series[moment] = value
+            for block in blocks:
+                self._keep(block)
+
+    def _keep(self, block: columns.Columns) -> None:
+        for metric, column in block.values.items():
+            series = self._points.setdefault((block.site_id, block.source_id, metric, block.node_id), {})
+            for moment, raw in zip(block.at_ms, column, strict=True):
+                value = columns.finite(raw)
+                if value is not None or moment not in series:
+                    series[moment] = value
 
     def read(
         self,

@@ -8,7 +8,7 @@ during the job too, is noted in `late` and its hour is computed again by the nex
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -164,7 +164,7 @@ def _roll(connection: sqlite3.Connection, series_id: int, from_ms: int, to_ms: i
         )
 
 
-def note_late(connection: sqlite3.Connection, series_id: int, at_ms: list[int]) -> None:
+def note_late(connection: sqlite3.Connection, series_id: int, at_ms: Sequence[int]) -> None:
     """Mark the hours of points that roll-ups have passed already; part of the transaction that writes them."""
     done_ms = progress(connection).rolled_to_ms
     if min(at_ms, default=done_ms) >= done_ms:

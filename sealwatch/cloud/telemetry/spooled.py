@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,12 +19,13 @@ from typing import Final
 
 from sealwatch.base.backoff import full_jitter_s
 from sealwatch.base.clock import Clock, SystemClock
-from sealwatch.cloud.ports import Series, TelemetryStore
+from sealwatch.cloud.ports import Series
 from sealwatch.cloud.telemetry import columns
 from sealwatch.cloud.telemetry.columns import Columns
 from sealwatch.cloud.telemetry.guard import Limits, SeriesGuard
 from sealwatch.cloud.telemetry.remote import BatchStore, PointsRefused, TelemetryUnavailable
 from sealwatch.cloud.telemetry.spool import Spool, Waiting
+from sealwatch.cloud.telemetry.sqlite import SqliteTelemetry
 
 logger = logging.getLogger(__name__)
 BATCH_POINTS: Final = 20_000
@@ -98,12 +100,23 @@ class SpooledTelemetry:
         values: Mapping[str, Sequence[float | None]],
     ) -> None:
         """Keep columns on disk until the server has them. Raises ValueError, SpoolFullError, OSError."""
-        columns.check(at_ms, values)
-        block = Columns(site_id=site_id, node_id=node_id, source_id=source_id, at_ms=at_ms, values=values)
+        self.write_blocks([Columns(site_id=site_id, node_id=node_id, source_id=source_id, at_ms=at_ms, values=values)])
+
+    def write_blocks(self, blocks: Sequence[Columns]) -> None:
+        """Keep many blocks in one commit. Raises ValueError, SpoolFullError, OSError."""
+        for block in blocks:
+            columns.check(block.at_ms, block.values)
         with self._guard_lock:
-            admitted = self._guard.admit(block)
-        kept = [] if admitted.block is None else [admitted.block]
-        self.spool.add(kept, now_ms=self._clock.wall_ms(), overflow=admitted.overflow, new_names=admitted.new_names)
+            admitted = [self._guard.admit(block) for block in blocks]
+        overflow: Counter[str] = Counter()
+        for one in admitted:
+            overflow += one.overflow
+        self.spool.add(
+            [one.block for one in admitted if one.block is not None],
+            now_ms=self._clock.wall_ms(),
+            overflow=overflow,
+            new_names=[name for one in admitted for name in one.new_names],
+        )
         self._news.set()
 
     def read(
@@ -220,7 +233,7 @@ class SpooledTelemetry:
 class GuardedTelemetry:
     """The embedded store behind the same bound on series; names of earlier runs come from its own table."""
 
-    def __init__(self, store: TelemetryStore, seen: Sequence[tuple[str, str]], limits: Limits | None = None) -> None:
+    def __init__(self, store: SqliteTelemetry, seen: Sequence[tuple[str, str]], limits: Limits | None = None) -> None:
         self.store = store
         self._guard = SeriesGuard(limits, seen)
         self._lock = threading.Lock()
@@ -236,17 +249,20 @@ class GuardedTelemetry:
         values: Mapping[str, Sequence[float | None]],
     ) -> None:
         """Store what is within the bounds; count the rest. Raises ValueError, OSError."""
-        columns.check(at_ms, values)
+        self.write_blocks([Columns(site_id=site_id, node_id=node_id, source_id=source_id, at_ms=at_ms, values=values)])
+
+    def write_blocks(self, blocks: Sequence[Columns]) -> None:
+        """Store many blocks in one commit. Raises ValueError, OSError."""
+        for block in blocks:
+            columns.check(block.at_ms, block.values)
         with self._lock:
-            admitted = self._guard.admit(
-                Columns(site_id=site_id, node_id=node_id, source_id=source_id, at_ms=at_ms, values=values)
-            )
-            for reason, points in admitted.overflow.items():
-                self.overflow[reason] = self.overflow.get(reason, 0) + points
-        if admitted.block is not None:
-            self.store.write(
-                site_id=site_id, node_id=node_id, source_id=source_id, at_ms=at_ms, values=admitted.block.values
-            )
+            admitted = [self._guard.admit(block) for block in blocks]
+            for one in admitted:
+                for reason, points in one.overflow.items():
+                    self.overflow[reason] = self.overflow.get(reason, 0) + points
+        kept = [one.block for one in admitted if one.block is not None]
+        if kept:
+            self.store.write_blocks(kept)
 
     def read(
         self,

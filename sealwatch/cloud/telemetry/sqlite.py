@@ -84,18 +84,30 @@ class SqliteTelemetry:
         values: Mapping[str, Sequence[float | None]],
     ) -> None:
         """Store columns in one transaction. Raises ValueError where a column and its times differ in length."""
-        columns.check(at_ms, values)
+        block = columns.Columns(site_id=site_id, node_id=node_id, source_id=source_id, at_ms=at_ms, values=values)
+        self.write_blocks([block])
+
+    def write_blocks(self, blocks: Sequence[columns.Columns]) -> None:
+        """Store all blocks in one transaction. Raises ValueError where a column and its times differ in length."""
+        for block in blocks:
+            columns.check(block.at_ms, block.values)
         with self._write_lock:
             new: dict[tuple[str, str, str, str], int] = {}
             with self._transaction() as writer:
-                for metric, column in values.items():
-                    series_id = self._series(new, (site_id, metric, source_id, node_id))
-                    writer.executemany(
-                        _WRITE,
-                        ((series_id, at, columns.finite(value)) for at, value in zip(at_ms, column, strict=True)),
-                    )
-                    rollups.note_late(writer, series_id, list(at_ms))
+                for block in blocks:
+                    self._write(writer, new, block)
             self._series_ids.update(new)
+
+    def _write(
+        self, writer: sqlite3.Connection, new: dict[tuple[str, str, str, str], int], block: columns.Columns
+    ) -> None:
+        for metric, column in block.values.items():
+            series_id = self._series(new, (block.site_id, metric, block.source_id, block.node_id))
+            writer.executemany(
+                _WRITE,
+                [(series_id, at, columns.finite(value)) for at, value in zip(block.at_ms, column, strict=True)],
+            )
+            rollups.note_late(writer, series_id, block.at_ms)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -126,7 +138,7 @@ class SqliteTelemetry:
         return rollups.run(transaction, retention or Retention(), now_ms)
 
     def _series(self, new: dict[tuple[str, str, str, str], int], key: tuple[str, str, str, str]) -> int:
-        known = self._series_ids.get(key)
+        known = self._series_ids.get(key) or new.get(key)
         if known is not None:
             return known
         self._writer.execute(

@@ -35,6 +35,10 @@ class Asked:
     to_ms: int
     interval: str = "10m"
 
+    @property
+    def span(self) -> macros.Span:
+        return macros.Span(county=world.COUNTY, site="s1", from_ms=self.from_ms, to_ms=self.to_ms)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -61,14 +65,7 @@ def ask_influx(now_ms: int) -> Iterator[Callable[[dict[str, Any], Asked], Rows]]
         _fill(store, now_ms)
 
         def run(target: dict[str, Any], asked: Asked) -> Rows:
-            query = macros.influxql(
-                target["query"],
-                county=world.COUNTY,
-                site="s1",
-                from_ms=asked.from_ms,
-                to_ms=asked.to_ms,
-                interval=asked.interval,
-            )
+            query = macros.influxql(target["query"], asked.span, interval=asked.interval)
             tier = next(tier for tier in Tier if f"-{tier}-" in target["datasource"]["uid"])
             return [
                 {**series.get("tags", {}), **dict(zip(series["columns"], row, strict=True))}
@@ -88,14 +85,7 @@ def ask_victoria(now_ms: int) -> Iterator[Callable[[dict[str, Any], Asked], Rows
         server.flush()
 
         def run(target: dict[str, Any], asked: Asked) -> Rows:
-            query = macros.metricsql(
-                target["expr"],
-                county=world.COUNTY,
-                site="s1",
-                from_ms=asked.from_ms,
-                to_ms=asked.to_ms,
-                interval=asked.interval,
-            )
+            query = macros.metricsql(target["expr"], asked.span, interval=asked.interval)
             if target["instant"]:
                 parameters = {"query": query, "time": f"{asked.to_ms / 1000:.3f}"}
                 found = ask(client, "/api/v1/query", parameters).json()["data"]["result"]
@@ -163,7 +153,7 @@ def as_county(postgres: Postgres) -> Iterator[Callable[[str], psycopg.Connection
 @pytest.fixture(scope="session")
 def ask_records(as_county: Callable[[str], psycopg.Connection[Any]]) -> Callable[[dict[str, Any], Asked], Rows]:
     def run(target: dict[str, Any], asked: Asked) -> Rows:
-        query = macros.sql(target["rawSql"], site="s1", from_ms=asked.from_ms, to_ms=asked.to_ms)
+        query = macros.sql(target["rawSql"], asked.span)
         cursor = as_county(world.COUNTY).execute(query.encode())
         assert cursor.description is not None
         names = [column.name for column in cursor.description]

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 
-def influxql(query: str, *, county: str, site: str, from_ms: int, to_ms: int, interval: str) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """What the dashboard's variables and its time picker say."""
+
+    county: str
+    site: str
+    from_ms: int
+    to_ms: int
+
+
+def influxql(query: str, span: Span, *, interval: str) -> str:
     """`$timeFilter`, `$__interval`, `$county`, `$site`."""
-    return (
-        query.replace("$timeFilter", f"time >= {from_ms}ms and time <= {to_ms}ms")
-        .replace("$__interval", interval)
-        .replace("$county", county)
-        .replace("$site", site)
+    return _variables(query, span, interval).replace(
+        "$timeFilter", f"time >= {span.from_ms}ms and time <= {span.to_ms}ms"
     )
 
 
-def metricsql(query: str, *, county: str, site: str, from_ms: int, to_ms: int, interval: str) -> str:
+def metricsql(query: str, span: Span, *, interval: str) -> str:
     """`$__range`, `$__interval`, `$county`, `$site`."""
-    return (
-        query.replace("$__range", f"{(to_ms - from_ms) // 1000}s")
-        .replace("$__interval", interval)
-        .replace("$county", county)
-        .replace("$site", site)
-    )
+    return _variables(query, span, interval).replace("$__range", f"{(span.to_ms - span.from_ms) // 1000}s")
 
 
-def sql(query: str, *, site: str, from_ms: int, to_ms: int) -> str:
+def sql(query: str, span: Span) -> str:
     """`$__timeFilter(column)`, `$site`."""
-    between = rf"\1 BETWEEN to_timestamp({from_ms / 1000}) AND to_timestamp({to_ms / 1000})"
-    return re.sub(r"\$__timeFilter\((\w+)\)", between, query).replace("$site", site)
+    between = rf"\1 BETWEEN to_timestamp({span.from_ms / 1000}) AND to_timestamp({span.to_ms / 1000})"
+    return re.sub(r"\$__timeFilter\((\w+)\)", between, query).replace("$site", span.site)
+
+
+def _variables(query: str, span: Span, interval: str) -> str:
+    return query.replace("$__interval", interval).replace("$county", span.county).replace("$site", span.site)

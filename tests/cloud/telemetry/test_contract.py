@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sealwatch.cloud.ports import TelemetryStore
+from sealwatch.cloud.telemetry.columns import Columns
 from sealwatch.cloud.telemetry.memory import MemoryTelemetry
 from tests.cloud.telemetry.conftest import T0, StoreMaker
 
 METRIC = "active_power_w"
+
+
+class BatchWriter(TelemetryStore, Protocol):
+    """Every store takes many blocks in one commit or request too."""
+
+    def write_blocks(self, blocks: Sequence[Columns]) -> None: ...
 
 
 def put(store: TelemetryStore, points: list[tuple[int, float | None]], **where: str) -> None:
@@ -134,6 +142,18 @@ def test_the_largest_message_the_contract_allows_is_one_write(store: TelemetrySt
     store.write(site_id="s1", node_id="n1", source_id="meter-1", at_ms=at_ms, values=columns)
     read = store.read(site_id="s1", metric="metric_63_w", from_ms=T0, to_ms=at_ms[-1], max_points=4000)["meter-1"]
     assert list(read.values) == columns["metric_63_w"]
+
+
+def test_many_blocks_are_one_call_and_a_wrong_one_is_said(store: BatchWriter) -> None:
+    def block(source_id: str, values: list[float | None]) -> Columns:
+        return Columns(site_id="s1", node_id="n1", source_id=source_id, at_ms=[T0], values={METRIC: values})
+
+    store.write_blocks([block("meter-1", [1.0]), block("meter-2", [2.0]), block("meter-1", [1.0])])
+    both = store.read(site_id="s1", metric=METRIC, from_ms=T0, to_ms=T0)
+    assert {source: list(series.values) for source, series in both.items()} == {"meter-1": [1.0], "meter-2": [2.0]}
+    with pytest.raises(ValueError, match="2 values for 1 times"):
+        store.write_blocks([block("meter-3", [1.0]), block("meter-4", [1.0, 2.0])])
+    assert set(store.read(site_id="s1", metric=METRIC, from_ms=T0, to_ms=T0)) == {"meter-1", "meter-2"}
 
 
 _POINTS = st.lists(

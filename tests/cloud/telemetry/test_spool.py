@@ -50,13 +50,7 @@ class Server(MemoryTelemetry):
             raise PointsRefused("type_conflict", "field type conflict")
         for block in blocks:
             self.came.append(block.at_ms[0])
-            self.write(
-                site_id=block.site_id,
-                node_id=block.node_id,
-                source_id=block.source_id,
-                at_ms=block.at_ms,
-                values=block.values,
-            )
+        super().write_blocks(blocks)
 
 
 def open_spooled(
