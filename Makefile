@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup models clip demo test lint types unit contract bench clean
+.PHONY: help setup models clip demo test lint types unit contract bench bench-vision bench-power bench-cloud clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -50,6 +50,15 @@ contract: $(READY) ## write docs/contract anew from the code
 
 bench: $(READY) models clip ## measure, and print the tables of docs/benchmarks.md
 	$(BIN)/python -m bench
+
+bench-vision: $(READY) models clip ## what the eyes can do, and what they cost
+	$(BIN)/python -m bench vision
+
+bench-power: $(READY) ## what the meter rules can do
+	$(BIN)/python -m bench power meter_line
+
+bench-cloud: $(READY) ## ingest and time series stores
+	$(BIN)/python -m bench ingest telemetry
 
 clean: ## remove the virtual environment and what demo and tests left behind
 	rm -rf $(VENV) var build .pytest_cache .mypy_cache .ruff_cache .hypothesis sealwatch.egg-info

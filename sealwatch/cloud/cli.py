@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from sealwatch.base import text
 from sealwatch.base.errors import CommandFailed
@@ -85,6 +86,6 @@ def _check(arguments: argparse.Namespace) -> int:
             state = text.say(language, "cloud.check.ok" if finding.ok else "cloud.check.bad")
             colour = "green" if finding.ok else "bold red"
             part = text.say(language, f"cloud.part.{finding.part}")
-            table.add_row(part, f"[{colour}]{state}[/]", finding.sentence)
+            table.add_row(part, Text(state, style=colour), Text(finding.sentence))
         Console().print(table)
     return 0 if all(finding.ok for finding in findings) else 1

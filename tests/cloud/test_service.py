@@ -358,6 +358,16 @@ class TestProgram:
         assert not (config.parent / "data").exists(), "a check leaves nothing behind"
 
 
+def test_check_shows_the_name_of_a_missing_table_as_it_is_written(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text[: text.index("[[ladder]]")], encoding="utf-8")
+    monkeypatch.setattr(check, "WAIT_S", 0.5)
+    assert main(["cloud", "check", "--config", str(config)]) == 1
+    assert "[[ladder]]" in capsys.readouterr().out, "square brackets are not markup"
+
+
 def test_check_names_everything_that_is_wrong(config: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
     text = config.read_text(encoding="utf-8").replace(str(hook.port), str(free_port()))
     text = text[: text.index("[[ladder]]")].replace("[web]", '[web]\nhost = "0.0.0.0"')
