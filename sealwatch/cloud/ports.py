@@ -86,6 +86,8 @@ class Submission:
     ok: bool
     outcome: str
     retry: bool = False  # worth trying the same channel again
+    reason: str = ""  # a stable name for what happened, where the channel has one
+    pause_s: float = 0.0  # how long it is of no use to send anybody anything over this channel
 
 
 class PageChannel(Protocol):
