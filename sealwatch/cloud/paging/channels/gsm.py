@@ -1,0 +1,160 @@
+"""A modem on a serial port: text messages and calls when the internet is gone, by 3GPP TS 27.007 and 27.005.
+
+Before anything is sent: ``+CPIN?`` (a PIN that was refused is never given again: three wrong ones lock the SIM),
+``+CREG?`` and ``+CEREG?`` (1 home, 5 roaming). Plain ASCII goes in text mode, anything else as UCS-2 in PDU mode
+(`gsm_pdu`). ``+CMGS: n`` and OK is the network's receipt. A call is ``ATD…;``; ``+CLCC`` tells whether it was answered
+(state 0); SIMCom's ``AT+DDET=1`` reports keys as ``+DTMF: k`` (SIM800 AT manual 1.09, 16.2.1) or ``+RXDTMF: k``
+(SIM7600). A call is taken when a key was pressed, or, where the modem hears no keys, when it was answered.
+Codes of +CMS ERROR: 3GPP TS 27.005, 3.2.5 and GSM 04.11 annex E, as listed at smseagle.eu "+CMS ERROR codes explained".
+
+The called person hears silence: no speech is played. A key says that the call was noticed; it does not answer the
+incident. Tested against a scripted modem on a pseudo-terminal, with no real modem.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from sealwatch.cloud.paging.channels import gsm_pdu, verdicts
+from sealwatch.cloud.paging.channels.gsm_line import Line, ModemError
+from sealwatch.cloud.paging.channels.verdicts import MISCONFIGURED_S, Meaning
+from sealwatch.cloud.ports import PageRequest, Submission
+
+CMS: Final[Mapping[int, Meaning]] = {
+    1: Meaning("number_unusable"),
+    8: Meaning("sim_barred", pause_s=MISCONFIGURED_S),
+    10: Meaning("sim_barred", pause_s=MISCONFIGURED_S),
+    17: Meaning("network_failure", retry=True),
+    21: Meaning("network_refused"),
+    22: Meaning("network_congested", retry=True),
+    27: Meaning("telephone_unreachable"),
+    28: Meaning("number_unusable"),
+    300: Meaning("modem_failure", retry=True),
+    304: Meaning("message_refused"),
+    305: Meaning("message_refused"),
+    310: Meaning("sim_missing", pause_s=MISCONFIGURED_S),
+    311: Meaning("sim_locked", pause_s=MISCONFIGURED_S),
+    313: Meaning("sim_failure", pause_s=MISCONFIGURED_S),
+    314: Meaning("sim_busy", retry=True),
+    316: Meaning("sim_locked", pause_s=MISCONFIGURED_S),
+    330: Meaning("service_centre_unknown", pause_s=MISCONFIGURED_S),
+    331: Meaning("not_registered", retry=True),
+    332: Meaning("network_timeout", retry=True),
+    500: Meaning("modem_failure", retry=True),
+}
+_BUSY_S: Final = 1.0
+_SEND_S: Final = 9.0  # five parts stay below the time after which a page is taken for stuck
+_ANSWER_S: Final = 2.0
+_LOOK_S: Final = 1.0
+_REGISTERED: Final = ("1", "5")
+
+
+def judge_cms(code: int) -> Submission:
+    """What a +CMS ERROR means. Pure."""
+    return verdicts.by_code(code, "+CMS ERROR", CMS)
+
+
+class GsmChannel:
+    """One modem, one conversation at a time; `request.address` is a telephone number."""
+
+    def __init__(
+        self, *, device: str, baud: int = 115200, pin: str = "", mode: str = "sms", answer_wait_s: float = 40.0
+    ) -> None:
+        self._device, self._baud, self._pin, self._mode = device, baud, pin, mode
+        self._answer_wait_s = answer_wait_s
+        self._lock = threading.Lock()
+        self._pin_refused = False
+
+    def submit(self, request: PageRequest) -> Submission:
+        if not self._lock.acquire(timeout=_BUSY_S):
+            return Submission(
+                ok=False, outcome="modem_busy: another page is on the line", retry=True, reason="modem_busy"
+            )
+        try:
+            with Line(self._device, self._baud) as line:
+                trouble = self._prepare(line)
+                if trouble is not None:
+                    return trouble
+                return self._call(line, request) if self._mode == "call" else self._text(line, request)
+        except ModemError as error:
+            return judge_cms(error.cms) if error.cms is not None else _failed("modem_trouble", str(error), retry=True)
+        except ValueError as error:
+            return _failed("number_unusable", str(error))
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """Nothing is kept open between pages: other programs may use the modem."""
+
+    def _prepare(self, line: Line) -> Submission | None:
+        """Bring the modem to where it can send; what hinders it, or None."""
+        for command in ("AT", "ATE0", "AT+CMEE=1"):
+            line.ask(command, wait_s=_ANSWER_S)
+        state = line.value("AT+CPIN?", "+CPIN:", wait_s=_ANSWER_S)
+        if state == "SIM PIN" and self._pin and not self._pin_refused:
+            try:
+                line.ask(f'AT+CPIN="{self._pin}"', wait_s=_SEND_S)
+            except ModemError:
+                self._pin_refused = True
+                return _failed("sim_locked", "the PIN was refused and is not tried again", pause_s=MISCONFIGURED_S)
+        elif state != "READY":
+            return _failed("sim_locked", f"the SIM wants {state or 'something unknown'}", pause_s=MISCONFIGURED_S)
+        for command, prefix in (("AT+CREG?", "+CREG:"), ("AT+CEREG?", "+CEREG:")):
+            try:
+                fields = line.value(command, prefix, wait_s=_ANSWER_S).split(",")
+            except ModemError:
+                continue  # modems without LTE do not know the second
+            if len(fields) > 1 and fields[1].strip() in _REGISTERED:
+                return None
+        return _failed("not_registered", "the modem has no network", retry=True)
+
+    def _text(self, line: Line, request: PageRequest) -> Submission:
+        text = f"{request.title}\n{request.answer_url}"
+        plain = text.replace("\n", " ")
+        if gsm_pdu.fits_text_mode(plain):
+            gsm_pdu.submit(request.address, "", reference=0)  # raises for an address that is none
+            line.ask("AT+CMGF=1", wait_s=_ANSWER_S)
+            line.ask('AT+CSCS="IRA"', wait_s=_ANSWER_S)
+            receipts = [line.send(f'AT+CMGS="{request.address}"', plain, wait_s=_SEND_S)]
+        else:
+            line.ask("AT+CMGF=0", wait_s=_ANSWER_S)
+            parts = gsm_pdu.submit(request.address, text, reference=secrets.randbelow(256))
+            receipts = [line.send(f"AT+CMGS={part.octets}", part.hexadecimal, wait_s=_SEND_S) for part in parts]
+        numbers = ", ".join(receipts)
+        return Submission(ok=True, outcome=f"taken: the network took it as {numbers}", reason="taken")
+
+    def _call(self, line: Line, request: PageRequest) -> Submission:
+        gsm_pdu.submit(request.address, "", reference=0)  # raises for an address that is none
+        hears_keys = line.accepts("AT+DDET=1", wait_s=_ANSWER_S)
+        until_s = time.monotonic() + self._answer_wait_s
+        answered = False
+        try:
+            line.ask(f"ATD{request.address};", wait_s=_SEND_S)
+            while time.monotonic() < until_s:
+                event = line.event(wait_s=_LOOK_S)
+                if event.startswith(("+DTMF:", "+RXDTMF:")):
+                    key = event.partition(":")[2].split(",")[0].strip()
+                    return Submission(
+                        ok=True, outcome=f"taken: key {key} was pressed in the call", reason="key_pressed"
+                    )
+                if event in ("NO CARRIER", "BUSY", "NO ANSWER", "NO DIALTONE"):
+                    break
+                if not event:
+                    states = line.values("AT+CLCC", "+CLCC:", wait_s=_ANSWER_S)
+                    answered = answered or any(state.split(",")[2:3] == ["0"] for state in states)
+                    if answered and not hears_keys:
+                        outcome = "taken: the call was answered; this modem hears no keys"
+                        return Submission(ok=True, outcome=outcome, reason="answered")
+        finally:
+            line.accepts("ATH", wait_s=_ANSWER_S)
+        if answered:
+            return _failed("no_key_pressed", "the call was answered, but no key was pressed")
+        return _failed("not_answered", "nobody answered the call")
+
+
+def _failed(reason: str, sentence: str, *, retry: bool = False, pause_s: float = 0.0) -> Submission:
+    return Submission(ok=False, outcome=f"{reason}: {sentence}", retry=retry, reason=reason, pause_s=pause_s)
