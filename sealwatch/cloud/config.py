@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from sealwatch.base import settings
 from sealwatch.base.mqtt import MqttSettings
 from sealwatch.base.settings import SettingsError
+from sealwatch.cloud.paging.channels.settings import Channel, Name
 from sealwatch.contract.codes import DeclaredStatus
 from sealwatch.contract.messages import Base64, Identifier
 
@@ -83,6 +84,7 @@ class PersonSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     telephone: str = ""
     email: str = ""
     webhook_url: str = ""
+    addresses: Annotated[dict[Name, str], Meta(description="Channel -> this person's userid or number there.")] = {}
 
 
 class StepSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,7 +92,7 @@ class StepSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     after_s: Annotated[float, Meta(ge=0, le=86400, description="Seconds after the incident opened.")]
     person_id: Identifier
-    channel: Literal["webhook", "email"]
+    channel: Annotated[Name, Meta(description="webhook, email, or the name of one of [[channels]].")]
 
 
 class TelemetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -145,6 +147,7 @@ class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     sites: list[SiteSettings] = []
     nodes: list[NodeSettings] = []
     people: list[PersonSettings] = []
+    channels: Annotated[list[Channel], Meta(description="Further ways to reach people.")] = []
     ladder: Annotated[list[StepSettings], Meta(description="Who is paged, in this order, until one answers.")] = []
     ladder_repeat_s: Annotated[
         float, Meta(ge=10, le=86400, description="Pause after the last step before the ladder begins again.")
@@ -161,15 +164,45 @@ def load_cloud(path: Path) -> CloudSettings:
     for node in cloud.nodes:
         if node.site_id not in sites:
             raise SettingsError(f"{path}: nodes: {node.node_id} stands at {node.site_id}, which is not among the sites")
+    channels = _channels(cloud, path)
     for step in cloud.ladder:
         person = people.get(step.person_id)
         if person is None:
             raise SettingsError(f"{path}: ladder: {step.person_id} is not among the people")
+        if step.channel not in channels:
+            raise SettingsError(
+                f"{path}: ladder: {step.channel} is no channel; use webhook, email or a name of [[channels]]"
+            )
+        needs = channels[step.channel]
+        if needs and not address_of(cloud, person, step.channel):
+            raise SettingsError(f"{path}: ladder: {step.channel} for {step.person_id} wants that person's {needs}")
         if step.channel == "webhook" and not (person.webhook_url and cloud.webhook):
             raise SettingsError(f"{path}: ladder: webhook for {step.person_id} wants webhook_url and [webhook]")
         if step.channel == "email" and not (person.email and cloud.smtp):
             raise SettingsError(f"{path}: ladder: email for {step.person_id} wants email and [smtp]")
     return cloud
+
+
+def address_of(cloud: CloudSettings, person: PersonSettings, channel: str) -> str:
+    """Where a channel reaches a person: an own address there, else the telephone number; "" where there is none."""
+    if channel == "email":
+        return person.email
+    if channel == "webhook":
+        return person.webhook_url
+    if channel in person.addresses:
+        return person.addresses[channel]
+    needs = {settings_.name: settings_.needs for settings_ in cloud.channels}.get(channel, "address")
+    return "" if needs == "address" else person.telephone
+
+
+def _channels(cloud: CloudSettings, path: Path) -> dict[str, str]:
+    """What each channel wants of a person, by the channel's name. Raises SettingsError for a name used twice."""
+    found = {"webhook": "", "email": ""}  # their own sentences follow
+    for settings_ in cloud.channels:
+        if settings_.name in found:
+            raise SettingsError(f"{path}: channels: the name {settings_.name} is already taken; choose another")
+        found[settings_.name] = f"addresses.{settings_.name}" if settings_.needs == "address" else settings_.needs
+    return found
 
 
 def data_dir(cloud: CloudSettings, path: Path) -> Path:

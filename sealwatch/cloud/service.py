@@ -27,6 +27,7 @@ from sealwatch.cloud.evidence.intake import open_receiver
 from sealwatch.cloud.evidence.store import FileEvidence
 from sealwatch.cloud.ingest.worker import Ingest
 from sealwatch.cloud.paging import ladder as ladders
+from sealwatch.cloud.paging.channels import factory
 from sealwatch.cloud.paging.mail import EmailChannel
 from sealwatch.cloud.paging.pager import Pager
 from sealwatch.cloud.paging.webhook import WebhookChannel
@@ -76,7 +77,7 @@ class Service:
         worker = _worker_name(self.data_dir)
         self.pager = Pager(
             self.database,
-            channels=channels(self.settings, opened),
+            channels=channels(self.settings, opened, self.clock),
             links=self.links,
             clock=self.clock,
             changes=self.changes,
@@ -167,7 +168,9 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def channels(settings: CloudSettings, opened: contextlib.ExitStack) -> dict[str, PageChannel]:
+def channels(
+    settings: CloudSettings, opened: contextlib.ExitStack, clock: Clock | None = None
+) -> dict[str, PageChannel]:
     """The configured ways to reach people, by the name that the ladder uses. Raises SettingsError for a bad secret."""
     found: dict[str, PageChannel] = {}
     if settings.webhook is not None:
@@ -176,6 +179,7 @@ def channels(settings: CloudSettings, opened: contextlib.ExitStack) -> dict[str,
         found["webhook"] = webhook
     if settings.smtp is not None:
         found["email"] = EmailChannel(settings.smtp)
+    found |= factory.build(settings, opened, clock)
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from sealwatch.cloud.config import CloudSettings
+from sealwatch.cloud.config import CloudSettings, address_of
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ def from_settings(settings: CloudSettings) -> Ladder:
                 name=person.name,
                 role=person.role,
                 language=person.language,
-                address=person.email if step.channel == "email" else person.webhook_url,
+                address=address_of(settings, person, step.channel),
             )
         )
     return Ladder(steps=tuple(steps), repeat_after_s=settings.ladder_repeat_s)
