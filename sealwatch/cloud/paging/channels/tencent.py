@@ -1,6 +1,7 @@
 """Tencent Cloud (腾讯云): text messages (sms, 2021-01-11) and spoken calls (vms, 2020-09-02), TC3 signed.
 
-Signature: TC3-HMAC-SHA256, "Signature v3" (tencentcloud.com/document/api/1005/34678); the example printed there (DescribeInstances) is a
+Signature: TC3-HMAC-SHA256, "Signature v3" (tencentcloud.com/document/api/1005/34678);
+the example printed there (DescribeInstances) is a
 test. ``SendSms`` (cloud.tencent.com/document/api/382/55981) answers one entry a number in ``SendStatusSet``, each with
 its own ``Code``: "Ok" is the only success, though the call itself worked. ``SendTtsVoice``
 (cloud.tencent.com/document/api/1128/51558) answers ``SendStatus.CallId``. A failed call has ``Response.Error.Code``

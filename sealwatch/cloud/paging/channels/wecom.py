@@ -2,11 +2,13 @@
 
 Robot
   ``POST {base_url}/cgi-bin/webhook/send?key=…`` with
-  ``{"msgtype": "text", "text": {"content", "mentioned_mobile_list"}}``; at most 2048 bytes of text, 20 messages a minute (developer.work.weixin.qq.com path 91770, as quoted at
+  ``{"msgtype": "text", "text": {"content", "mentioned_mobile_list"}}``; at most 2048 bytes of text,
+  20 messages a minute (developer.work.weixin.qq.com path 91770, as quoted at
   docs.zhuonian.xyz/api/wecom-webhook.html and pkg.go.dev/github.com/k8scat/goutils/message/wecom).
 Application message
   ``GET {base_url}/cgi-bin/gettoken?corpid=…&corpsecret=…``, then
-  ``POST {base_url}/cgi-bin/message/send?access_token=…`` with ``touser``, ``agentid``, ``msgtype`` and ``text``. A member the application cannot see comes back in
+  ``POST {base_url}/cgi-bin/message/send?access_token=…`` with
+  ``touser``, ``agentid``, ``msgtype`` and ``text``. A member the application cannot see comes back in
   ``invaliduser`` with errcode 0, one without a licence in ``unlicenseduser``; where nobody is left errcode is 81013
   (path 90236).
 Codes: developer.work.weixin.qq.com path 90455 (-1 busy, 40001 secret, 40003 and 40031 userid, 40008 msgtype, 40013
