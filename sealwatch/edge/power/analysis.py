@@ -59,6 +59,7 @@ class Analyser:
     ) -> None:
         self._declared, self._permits, self._offset_s = declared, permits, unix_offset_s
         self._finder = EdgeFinder(interval_s)
+        self._longest_gap_s = max(60.0, 6 * interval_s)
         self._square = SquareState()
         self._pulses = PulseState()
         self._appliances = Appliances()
@@ -131,11 +132,10 @@ class Analyser:
             held.append(envelopes.GONE)
         return [envelope for envelope in held if envelope is not None]
 
-    @staticmethod
-    def energy_wh(t_s: Array, power_w: Array) -> float:
-        """Energy between samples; gaps longer than a minute are left out."""
+    def energy_wh(self, t_s: Array, power_w: Array) -> float:
+        """Energy between samples; gaps longer than a minute (or six intervals) are left out."""
         gaps_s = np.diff(t_s)
-        return float(np.sum(power_w[:-1] * np.where(gaps_s <= 60.0, gaps_s, 0.0)) / 3600.0)
+        return float(np.sum(power_w[:-1] * np.where(gaps_s <= self._longest_gap_s, gaps_s, 0.0)) / 3600.0)
 
 
 def _back(transition: Transition, offset_s: float) -> Transition:

@@ -126,7 +126,12 @@ class Line:
             marker = min(free, key=lambda other: (address, other) not in self._known, default=None)
             if marker is None:
                 raise self._failed(address, "silent", "still waiting for the answers to earlier requests")
-            self._exchange(address, marker)
+            try:
+                self._exchange(address, marker)
+            except MeterError as error:
+                if error.reason != "exception":
+                    raise
+                # Refused, but it was the answer to the marker: nothing older can follow.
         return self._exchange(address, identifier)
 
     def _exchange(self, address: str, identifier: str) -> bytes:
@@ -176,8 +181,9 @@ class Line:
         elif piece.address != request.address or not piece.is_answer or piece.control & FUNCTION != READ & FUNCTION:
             heard["foreign"] += 1
         elif piece.refused:
-            # A refusal names no identifier: while an earlier request is open it may be the answer to that one.
-            if not any(address == request.address for address, _ in self._unanswered):
+            # A refusal names no identifier: it may be the late answer to an earlier request, unless the meter is known
+            # to answer all of those with data.
+            if all(key[0] != request.address or key in self._known for key in self._unanswered):
                 return piece
             heard["late"] += 1
         elif piece.identifier == request.identifier:

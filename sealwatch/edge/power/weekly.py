@@ -20,7 +20,8 @@ from sealwatch.edge.power.recorded import Rows, read_power
 from sealwatch.edge.power.replay import replay
 from sealwatch.edge.power.sentences import CHINA, kilowatts
 
-_DAY_S, _BIN_S = 86400, 120
+_DAY_S = 86400
+_BINS_S = (120, 300, 900, 3600)
 _OFFSET_S = 8 * 3600
 _WIDTH, _HEIGHT, _LEFT = 960, 64, 96
 _LONGEST_DAYS = 400
@@ -32,14 +33,18 @@ _STYLE = (
 
 
 def by_day(path: Path) -> dict[int, Array]:
-    """Highest power (W) of every two minutes of each day (UTC+8); NaN where nothing was recorded."""
+    """Highest power (W) of every two minutes (or longer, for slow meters) of each day (UTC+8); NaN: not recorded."""
     days: dict[int, Array] = {}
+    bin_s = 0
     for t_s, power_w in read_power(path, Rows()):
-        slots = ((t_s + _OFFSET_S) // _BIN_S).astype(np.int64)
+        if not bin_s:
+            interval_s = float(np.median(np.diff(t_s))) if len(t_s) > 1 else 1.0
+            bin_s = next((b for b in _BINS_S if b >= interval_s), _BINS_S[-1])
+        slots = ((t_s + _OFFSET_S) // bin_s).astype(np.int64)
         firsts = np.flatnonzero(np.diff(slots, prepend=slots[0] - 1))
         for slot, peak in zip(slots[firsts], np.maximum.reduceat(power_w, firsts), strict=True):
-            day, place = divmod(int(slot), _DAY_S // _BIN_S)
-            row = days.setdefault(day, np.full(_DAY_S // _BIN_S, np.nan))
+            day, place = divmod(int(slot), _DAY_S // bin_s)
+            row = days.setdefault(day, np.full(_DAY_S // bin_s, np.nan))
             row[place] = np.fmax(row[place], peak)
         if len(days) > _LONGEST_DAYS:
             raise UsageError(f"{path}: more than {_LONGEST_DAYS} days; give a shorter recording")
@@ -95,7 +100,7 @@ def _strip(day: int, row: Array, top: float, alarms: list[dict[str, Any]]) -> st
         if known and begin is None:
             begin = k
         elif not known and begin is not None:
-            points = " ".join(f"{x[i]:.1f},{y[i]:.1f}" for i in range(begin, k))
+            points = " ".join(f"{x[i]:.1f},{y[i]:.1f}" for i in (range(begin, k) if k - begin > 1 else (begin, begin)))
             runs.append(f"<polyline points='{points}' fill=none stroke='#37474f' stroke-width=1 />")
             begin = None
     start_s = day * _DAY_S - _OFFSET_S
