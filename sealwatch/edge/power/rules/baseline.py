@@ -24,6 +24,7 @@ WEEK_HOURS = 168
 LEARN_HOURS = 144
 """Hours with data before anything is judged: a week with some gaps."""
 TRUST_HOURS = 336
+"""Two weeks without a miss; twice as long after each time the trust was lost."""
 GROWTH_PER_WEEK, GROWTH_LIMIT = 0.02, 0.30
 MARGIN_SHARE, MARGIN_W = 0.25, 2500.0
 """A quarter more, and a heater: a season's first cold night is no alarm."""
@@ -35,7 +36,8 @@ _MIN_MINUTES = 40
 @dataclass(frozen=True, slots=True)
 class BaselineState:
     """`hours`: hour of the week -> its last means (W). `first_w`, `bound_w`: highest hour of the first week, and what
-    it has been allowed to grow to. `quiet`: hours since a bound of an hour was missed."""
+    it has been allowed to grow to. `quiet`: hours since a bound of an hour was missed; `losses`: how often that
+    trust was lost."""
 
     hours: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
     current: int | None = None
@@ -46,6 +48,7 @@ class BaselineState:
     bound_w: float = 0.0
     lowest_w: float | None = None
     quiet: int = 0
+    losses: int = 0
     since_s: float | None = None
     subject: str = ""
 
@@ -86,7 +89,7 @@ def _hour(state: BaselineState, hour: int, mean_w: float) -> tuple[BaselineState
     judges = state.learnt >= LEARN_HOURS
     bound_w = hour_bound_w(known)
     missed = bound_w is not None and mean_w > bound_w
-    trusted = state.quiet >= TRUST_HOURS
+    trusted = state.quiet >= TRUST_HOURS * 2**state.losses
     top_w = state.bound_w * (1 + MARGIN_SHARE) + MARGIN_W
     over, limit_w = "", top_w
     if judges and mean_w > top_w:
@@ -94,8 +97,13 @@ def _hour(state: BaselineState, hour: int, mean_w: float) -> tuple[BaselineState
     elif judges and trusted and missed and bound_w is not None:
         over, limit_w = "above_learned_hour", bound_w
     state = _learn(state, place, known, mean_w, judges=judges, over=bool(over))
-    # A miss costs the trust only while there is none to lose: once trusted, a miss is what the rule is for.
-    state = replace(state, quiet=0 if missed and not trusted else state.quiet + 1 if bound_w is not None else 0)
+    # A miss that began an alarm costs the trust as well: a site whose hours change tells it once, not every day.
+    lost = missed and trusted and state.since_s is None
+    state = replace(
+        state,
+        quiet=0 if missed else state.quiet + 1 if bound_w is not None else 0,
+        losses=min(state.losses + lost, 5),
+    )
     end_s = (hour + 1) * 3600.0
     if over and state.since_s is None:
         since_s = hour * 3600.0
