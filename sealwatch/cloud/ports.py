@@ -17,10 +17,26 @@ class Series:
     values: Sequence[float | None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """What one call of `TelemetryStore.write` carries: ``values[name][i]`` was measured at ``at_ms[i]``."""
+
+    site_id: str
+    node_id: str
+    source_id: str
+    at_ms: Sequence[int]
+    values: Mapping[str, Sequence[float | None]]
+
+    @property
+    def points(self) -> int:
+        """How many values it holds, gaps included."""
+        return len(self.at_ms) * len(self.values)
+
+
 class TelemetryStore(Protocol):
     """Time series of measurements. Writing the same point twice leaves one.
 
-    `write` raises ValueError for columns it can never take; any other exception means "not now": the same call may
+    Writing raises ValueError for columns it can never take; any other exception means "not now": the same call may
     succeed later.
     """
 
@@ -34,6 +50,10 @@ class TelemetryStore(Protocol):
         values: Mapping[str, Sequence[float | None]],
     ) -> None:
         """Store columns of measurements; durable when it returns."""
+        ...
+
+    def write_blocks(self, blocks: Sequence[Columns]) -> None:
+        """Store many blocks in one commit, which costs little more than one; durable when it returns."""
         ...
 
     def read(

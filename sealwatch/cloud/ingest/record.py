@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -25,7 +25,7 @@ from sealwatch.cloud.ingest import rows
 from sealwatch.cloud.ingest.counters import IngestCounters
 from sealwatch.cloud.ingest.judge import Accepted, Rejected, Verdict, judge
 from sealwatch.cloud.paging.ladder import Ladder
-from sealwatch.cloud.ports import EvidenceStore, TelemetryStore
+from sealwatch.cloud.ports import Columns, EvidenceStore, TelemetryStore
 from sealwatch.cloud.registry.view import RegistryView
 from sealwatch.contract import topics
 from sealwatch.contract.messages import Alarm, Origin, Reply, Samples, Snapshot, Status
@@ -143,24 +143,18 @@ class Recorder:
         self._count(outcomes)
         return outcomes
 
-    def _keep_files(self, accepted: Iterable[Accepted]) -> None:
-        for one in accepted:
-            try:
+    def _keep_files(self, accepted: Sequence[Accepted]) -> None:
+        blocks = [_columns(one.message) for one in accepted if isinstance(one.message, Samples)]
+        try:
+            for one in accepted:
                 if isinstance(one.message, Snapshot):
                     self._evidence.put(one.message.evidence.sha256, one.data)
-                elif isinstance(one.message, Samples):
-                    origin = one.message.origin
-                    self._telemetry.write(
-                        site_id=origin.site_id,
-                        node_id=origin.node_id,
-                        source_id=one.message.source_id,
-                        at_ms=one.message.at_ms,
-                        values=one.message.values,
-                    )
-            except ValueError:
-                raise
-            except Exception as error:  # a store's client may raise anything while its server is away
-                raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+            if blocks:
+                self._telemetry.write_blocks(blocks)
+        except ValueError:
+            raise
+        except Exception as error:  # a store's client may raise anything while its server is away
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
     def _in_transaction(self, session: Session, judged: Sequence[_Judged]) -> list[Outcome]:
         now_ms = self._clock.wall_ms()
@@ -285,3 +279,14 @@ def _refusal(arrival: Arrival, rejected: Rejected) -> Outcome:
 def _outcome(one: _Judged, name: Literal["stored", "duplicate"], reason: str) -> Outcome:
     origin = one.verdict.origin if isinstance(one.verdict, Accepted) else None
     return Outcome(name=name, reason=reason, channel=channel_name(one.arrival.topic), origin=origin)
+
+
+def _columns(samples: Samples) -> Columns:
+    origin = samples.origin
+    return Columns(
+        site_id=origin.site_id,
+        node_id=origin.node_id,
+        source_id=samples.source_id,
+        at_ms=samples.at_ms,
+        values=samples.values,
+    )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from sealwatch.cloud.ports import Columns
+
+__all__ = ["Columns", "check", "finite"]
 
 
 def check(at_ms: Sequence[int], values: Mapping[str, Sequence[float | None]]) -> None:
@@ -17,19 +20,3 @@ def check(at_ms: Sequence[int], values: Mapping[str, Sequence[float | None]]) ->
 def finite(value: float | None) -> float | None:
     """The value, or a gap for what is no number: NaN and infinity are a broken reading, not a measurement."""
     return value if value is None or math.isfinite(value) else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
-    """What one call of `TelemetryStore.write` carries: ``values[name][i]`` was measured at ``at_ms[i]``."""
-
-    site_id: str
-    node_id: str
-    source_id: str
-    at_ms: Sequence[int]
-    values: Mapping[str, Sequence[float | None]]
-
-    @property
-    def points(self) -> int:
-        """How many values it holds, gaps included."""
-        return len(self.at_ms) * len(self.values)

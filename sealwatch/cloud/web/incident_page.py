@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -13,6 +14,7 @@ from sealwatch.cloud.web import story
 from sealwatch.cloud.web.curve import Curve, Window, draw
 from sealwatch.cloud.web.views import AlarmView, IncidentView
 
+logger = logging.getLogger(__name__)
 METRIC: Final = "active_power_w"
 SPAN_MS: Final = 2 * 3600 * 1000
 _SHORTER_SPANS_MS: Final = (15 * 60_000, 30 * 60_000, 60 * 60_000)
@@ -105,9 +107,13 @@ def chart(incident: IncidentView, telemetry: TelemetryStore, *, now_ms: int) -> 
     to_ms = now_ms if card.closed_at_ms is None else min(now_ms, card.closed_at_ms + AFTERMATH_MS)
 
     def read(from_ms: int) -> dict[str, Series]:
-        return telemetry.read(
-            site_id=card.site.site_id, metric=METRIC, from_ms=from_ms, to_ms=to_ms, max_points=_MOST_POINTS
-        )
+        try:
+            return telemetry.read(
+                site_id=card.site.site_id, metric=METRIC, from_ms=from_ms, to_ms=to_ms, max_points=_MOST_POINTS
+            )
+        except OSError as error:  # the page of an incident is wanted most when something is broken
+            logger.warning("incident %s is shown without its power curve: %s", card.incident_id, error)
+            return {}
 
     found = read(to_ms - SPAN_MS)
     span_ms = _span_ms(found, opened_at_ms=card.opened_at_ms, to_ms=to_ms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from sealwatch.cloud.db.tables import (
 from sealwatch.cloud.incidents.intake import Intake, Taken
 from sealwatch.cloud.ingest import rows
 from sealwatch.cloud.ingest.record import Arrival, Outcome, StoreUnavailable
+from sealwatch.cloud.ports import Columns
 from sealwatch.cloud.telemetry.memory import MemoryTelemetry
 from sealwatch.contract import signing, topics, wire
 from sealwatch.contract.codes import Level, Phase
@@ -212,18 +213,10 @@ class Flaky(MemoryTelemetry):
         super().__init__()
         self.error: Exception | None = error
 
-    def write(
-        self,
-        *,
-        site_id: str,
-        node_id: str,
-        source_id: str,
-        at_ms: Sequence[int],
-        values: Mapping[str, Sequence[float | None]],
-    ) -> None:
+    def write_blocks(self, blocks: Sequence[Columns]) -> None:
         if self.error is not None:
             raise self.error
-        super().write(site_id=site_id, node_id=node_id, source_id=source_id, at_ms=at_ms, values=values)
+        super().write_blocks(blocks)
 
 
 def test_samples_that_cannot_be_stored_now_are_not_acknowledged_and_alarms_go_on(

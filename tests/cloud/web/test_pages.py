@@ -8,7 +8,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from sealwatch.cloud.db.tables import AlarmRecord, Incident, IncidentEvent, Page
+from sealwatch.cloud.ports import Series
 from sealwatch.cloud.telemetry.memory import MemoryTelemetry
+from sealwatch.cloud.telemetry.remote import TelemetryUnavailable
 from sealwatch.cloud.web.app import create_app
 from tests.cloud.web.conftest import ClientFactory, form_token
 from tests.cloud.web.scene import NOW_MS, ORANGE, RED, Scene, event, incident, page
@@ -357,3 +359,18 @@ def test_no_change_is_made_for_an_unknown_incident(scene: Scene, client: TestCli
 def test_no_get_changes_anything(scene: Scene, client: TestClient, action: str) -> None:
     scene.add_red()
     assert client.get(f"/incidents/{RED}/{action}").status_code == 405
+
+
+class _Away(MemoryTelemetry):
+    """A store of measurements whose server does not answer."""
+
+    def read(self, **_query: object) -> dict[str, Series]:
+        raise TelemetryUnavailable("unreachable", "http://store: connection refused")
+
+
+def test_an_incident_is_shown_while_the_store_of_measurements_is_away(scene: Scene, open_client: ClientFactory) -> None:
+    scene.add_red()
+    scene.telemetry = _Away()
+    answer = open_client().get(f"/incidents/{RED}")
+    assert answer.status_code == 200
+    assert "这段时间没有用电数据" in answer.text
