@@ -41,6 +41,7 @@ from sealwatch.evidence.documents import Detector, FileEntry
 logger = logging.getLogger(__name__)
 INDEX_FILE: Final = "footage.db"
 CLIPS: Final = "clips"
+LATE_START_S: Final = 10.0  # more than this is not a connection that starts up, but a stream whose time jumped
 _REBUILT: Final = b"the footage index was damaged and built again from the files"
 _MP4: Final = "video/mp4"
 _MEDIA: Final = {".mp4": _MP4, ".jpg": "image/jpeg", ".csv": "text/csv"}
@@ -60,7 +61,16 @@ class Running:
     started_at_ms: int
     started_s: float
     writer: SegmentWriter
-    clock_quality: ClockQuality
+    first_dts_s: float
+    arrived_at_ms: int
+    arrived_s: float
+
+    def refine(self, packet: MediaPacket) -> None:
+        """Learn when the file really begins: a new connection hands over its first seconds all at once and late."""
+        started_s = packet.monotonic_s - (packet.dts_s - self.first_dts_s)
+        if self.arrived_s - LATE_START_S < started_s < self.started_s:
+            self.started_at_ms = self.arrived_at_ms - int((self.arrived_s - started_s) * 1000)
+            self.started_s = started_s
 
 
 class Footage:
@@ -95,7 +105,6 @@ class Footage:
         """Begin a file with `first`, which must be a key frame."""
         name = f"{first.wall_ms:013d}_{self.sealer.boot_id}_{int(first.monotonic_s * 1000)}.mp4"
         path = self.folder / camera_id / name
-        quality = self.sealer.clock_state().quality
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -105,13 +114,23 @@ class Footage:
             f"{camera_id}/{name}",
             boot_id=self.sealer.boot_id,
             codec=template.codec,
-            clock_quality=quality.value,
+            clock_quality=self.sealer.clock_state().quality.value,
             at_ms=first.wall_ms,
             at_s=first.monotonic_s,
         )
         self._step("segment.opened")
         writer = SegmentWriter(path, template, sm3=self._sm3)
-        return Running(segment_id, camera_id, template.codec, first.wall_ms, first.monotonic_s, writer, quality)
+        return Running(
+            id=segment_id,
+            camera_id=camera_id,
+            codec=template.codec,
+            started_at_ms=first.wall_ms,
+            started_s=first.monotonic_s,
+            writer=writer,
+            first_dts_s=first.dts_s,
+            arrived_at_ms=first.wall_ms,
+            arrived_s=first.monotonic_s,
+        )
 
     def close_segment(self, running: Running) -> None:
         """Make the file durable, hash it, sign it, chain it."""
@@ -123,6 +142,7 @@ class Footage:
             running.writer.path,
             codec=running.codec,
             started_at_ms=running.started_at_ms,
+            started_s=running.started_s,
             length_s=running.writer.length_s,
             found=found,
         )
@@ -148,6 +168,7 @@ class Footage:
             path,
             codec=codec,
             started_at_ms=segment.started_at_ms,
+            started_s=segment.started_s,
             length_s=length_s,
             found=self._digests(path),
             why=why,
@@ -162,13 +183,14 @@ class Footage:
         *,
         codec: str,
         started_at_ms: int,
+        started_s: float,
         length_s: float,
         found: Digests,
         why: str = "",
     ) -> None:
         sealed = self.sealer.manifest(
             Described(
-                item_id=f"segment-{camera_id[:24]}-{started_at_ms}",
+                item_id=f"{camera_id[:24]}-{started_at_ms}-{segment_id}",
                 kind="segment",
                 source_id=camera_id,
                 from_ms=started_at_ms,
@@ -182,8 +204,9 @@ class Footage:
         with self.store.transaction() as db:
             self.sealer.link(db, "manifest", hashlib.sha256(sealed).hexdigest())
             db.execute(
-                "UPDATE segment SET state = 'closed', length_s = ?, size_bytes = ?, manifest = ? WHERE id = ?",
-                (length_s, found.size_bytes, sealed, segment_id),
+                "UPDATE segment SET state = 'closed', started_at_ms = ?, started_s = ?, length_s = ?, size_bytes = ?,"
+                " manifest = ? WHERE id = ?",
+                (started_at_ms, started_s, length_s, found.size_bytes, sealed, segment_id),
             )
             add_written(db, camera_id, started_at_ms, found.size_bytes)
 

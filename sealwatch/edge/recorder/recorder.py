@@ -169,14 +169,15 @@ class CameraRecorder:
                 return
             self._running = self._footage.open_segment(self._camera_id, self._template, packet)
             self._synced_s = packet.monotonic_s
+        self._running.refine(packet)
         self._running.writer.write(packet)
         if packet.monotonic_s - self._synced_s >= SYNC_EVERY_S:
             self._synced_s = packet.monotonic_s
             self._running.writer.sync()
 
     def _rotation_due(self, running: Running, packet: MediaPacket) -> bool:
-        elapsed_s = packet.monotonic_s - running.started_s
-        stepped_s = abs((packet.wall_ms - running.started_at_ms) / 1000 - elapsed_s)
+        elapsed_s = packet.monotonic_s - running.arrived_s
+        stepped_s = abs((packet.wall_ms - running.arrived_at_ms) / 1000 - elapsed_s)
         return (
             elapsed_s >= self._rules.segment_s
             or stepped_s > CLOCK_STEP_S  # the clock was set: the next file gets a right label

@@ -57,6 +57,7 @@ class QueueTap:
         self._stream: VideoStream | None = None
         self._ready = False
         self._dropped = 0
+        self._unstamped: Packet[VideoStream] | None = None
 
     @property
     def waiting_bytes(self) -> int:
@@ -64,11 +65,20 @@ class QueueTap:
         return self._waiting_bytes
 
     def begin(self, stream: VideoStream) -> None:
-        self._stream, self._ready = stream, False
+        self._stream, self._ready, self._unstamped = stream, False, None
 
     def packet(self, packet: Packet[VideoStream]) -> None:
-        if packet.size == 0 or self._stream is None or (packet.pts is None and packet.dts is None):
-            return  # the demuxer's end mark, or a packet without a time
+        if packet.size == 0 or self._stream is None:
+            return  # the demuxer's end mark
+        if packet.pts is None and packet.dts is None:
+            # Over RTSP the first packet often has no time; it is the key frame all others need.
+            self._unstamped = packet if packet.is_keyframe and not self._ready else None
+            return
+        first, self._unstamped = self._unstamped, None
+        if first is not None and not packet.is_keyframe and not self._ready:
+            earlier = (packet.dts if packet.dts is not None else packet.pts or 0) - (packet.duration or 0)
+            first.pts = first.dts = earlier
+            self.packet(first)
         if not self._ready and not self._start(packet):
             return
         if self._dropped and not packet.is_keyframe:
@@ -85,7 +95,7 @@ class QueueTap:
         self._put(self._copy(packet))
 
     def end(self) -> None:
-        self._stream, self._ready = None, False
+        self._stream, self._ready, self._unstamped = None, False, None
         self._put(End())
 
     def take(self) -> list[Event]:

@@ -299,6 +299,24 @@ class TestTap:
         assert isinstance(begin, Begin)
         assert first.key  # type: ignore[union-attr]  # a packet follows
 
+    def test_a_connection_that_hands_over_its_first_seconds_late_does_not_shift_the_footage(
+        self, node: Node, film: Path
+    ) -> None:
+        began_s, began_ms = node.clock.monotonic_s(), node.clock.wall_ms()
+        with av.open(str(film)) as container:
+            stream = container.streams.video[0]
+            node.recorder.tap.begin(stream)
+            packets = [p for p in container.demux(stream) if p.dts is not None]
+            for number, packet in enumerate(packets):
+                node.clock.advance(max(0.0, began_s + max(2.5, number / FPS) - node.clock.monotonic_s()))
+                node.recorder.tap.packet(packet)
+                node.recorder.pump()
+        node.hang_up()
+        first = node.store.segments(CAMERA)[0]
+        assert first.started_s == pytest.approx(began_s, abs=0.11)
+        assert first.started_at_ms == pytest.approx(began_ms, abs=110)
+        assert manifest_of(node, first.id).from_ms == first.started_at_ms
+
     def test_raw_pictures_are_refused_with_advice(self, tmp_path: Path, node: Node) -> None:
         source = tmp_path / "raw.avi"
         with av.open(str(source), mode="w") as container:

@@ -13,7 +13,7 @@ from typing import Any
 import av
 import pytest
 
-from sealwatch.base.clock import Clock, ManualClock
+from sealwatch.base.clock import Clock, ManualClock, SystemClock
 from sealwatch.base.settings import SettingsError
 from sealwatch.cli import main
 from sealwatch.contract.codes import Phase
@@ -27,6 +27,7 @@ from sealwatch.edge.recorder.media import MemoryTap, PacketTap
 from sealwatch.edge.recorder.segment import FootageError
 from sealwatch.edge.recorder.store import Store
 from sealwatch.edge.video.source import open_source
+from sealwatch.simulator.camera import RtspCamera, gstreamer_missing
 from tests.edge.recorder import support
 from tests.edge.recorder.support import CAMERA, KEY, Node
 
@@ -239,3 +240,29 @@ def test_a_footage_disk_that_is_away_does_not_stop_the_node_and_is_named(film: P
     node.idle(6)
     node.feed(film)
     assert node.recorder.health().reason == "footage_kept"
+
+
+@pytest.mark.skipif(bool(gstreamer_missing()), reason=f"no simulated camera: {gstreamer_missing()}")
+def test_a_camera_over_rtsp_is_recorded_from_the_connection_that_is_watched(film: Path, tmp_path: Path) -> None:
+    node = Node(tmp_path / "footage", SystemClock(), segment_s=2.0)  # type: ignore[arg-type]  # real time, on purpose
+    stop = threading.Event()
+    with RtspCamera(film, codec="copy") as simulated:
+        camera = CameraSettings(camera_id=CAMERA, source=simulated.url, analysis_fps=1)
+        thread = threading.Thread(target=node.recorder.run, args=(stop,))
+        thread.start()
+        pictures = open_source(camera, SystemClock(), tap=node.recorder.tap).frames(stop)
+        until_s = time.monotonic() + 9.0
+        for _ in pictures:
+            if time.monotonic() > until_s:
+                break
+        pictures.close()  # type: ignore[attr-defined]  # it is a generator
+    stop.set()
+    thread.join(10)
+    sent = set(support.packet_hashes(film))
+    kept = [digest for file in node.files() for digest in support.packet_hashes(file)]
+    assert len(kept) >= 4 * support.FPS
+    assert set(kept) <= sent  # every picture is one that the camera sent, unchanged
+    assert kept[0] == support.packet_hashes(film)[0]  # from the first, which RTSP delivers without a time stamp
+    assert len(node.files()) >= 2
+    assert {row.state for row in node.store.segments(CAMERA)} == {"closed"}
+    assert sum(row.length_s for row in node.store.segments(CAMERA)) == pytest.approx(len(kept) / support.FPS, abs=0.6)
