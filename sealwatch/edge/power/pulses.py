@@ -20,7 +20,7 @@ CREEP_S = 45.0
 """Falls this close together may be one machine slowing down into its landing."""
 _RETURNED_SHARE = 0.2
 _MATCH_LOW, _MATCH_HIGH = 0.65, 1.5
-_CREEP_LOW = 0.5  # a machine that slows down into its landing loses at least half of its power
+_CREEP_LOW = 0.42  # a machine that slows down into its landing loses about half of its power or more
 _OPEN_LIMIT = 16
 
 
