@@ -135,6 +135,7 @@ def year(now_ms: int) -> Iterator[tuple[Tier, Columns]]:
         power = [float((i * (site + 7)) % 3000) for i in range(len(hours))]
         rolled: dict[str, Sequence[float | None]] = {f"{kind}_active_power_w": power for kind in ("min", "max", "mean")}
         yield Tier.HOURS, Columns(**where, at_ms=hours, values=rolled)
+        yield Tier.DAYS, Columns(**where, at_ms=hours[::24], values={k: column[::24] for k, column in rolled.items()})
         raw: dict[str, Sequence[float | None]] = {"active_power_w": power[: len(minutes)]}
         raw |= {f"person_{way}_count": [float(i % 2) for i in range(len(minutes))] for way in ("in", "out")}
         yield Tier.RAW, Columns(**where, at_ms=minutes, values=raw)
@@ -143,7 +144,8 @@ def year(now_ms: int) -> Iterator[tuple[Tier, Columns]]:
 def fill(store: Remote, now_ms: int) -> None:
     """The year, in requests of one site."""
     for tier, block in year(now_ms):
-        store.write_blocks([block], tier=tier)
+        if tier is not Tier.DAYS or isinstance(store, InfluxTelemetry):
+            store.write_blocks([block], tier=tier)
 
 
 def run_target(store: Remote, client: httpx.Client, target: dict[str, Any], from_ms: int, to_ms: int) -> int:

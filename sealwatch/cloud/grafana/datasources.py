@@ -75,4 +75,5 @@ def records(sources: Sources, access: Access) -> dict[str, Any]:
 
 def everything(sources: Sources, access: Access) -> list[dict[str, Any]]:
     """All data sources of one county."""
-    return [*(series(sources, tier, access) for tier in Tier), records(sources, access)]
+    tiers = [tier for tier in Tier if sources.engine is Engine.INFLUXDB or tier is not Tier.DAYS]
+    return [*(series(sources, tier, access) for tier in tiers), records(sources, access)]

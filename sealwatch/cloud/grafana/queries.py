@@ -182,12 +182,13 @@ class Measure:
 
     def _metrics(self, sources: Sources, ref_id: str) -> MetricsQuery:
         over_time, over_series = _METRICSQL[self.aggregate]
+        tier = Tier.HOURS if self.tier is Tier.DAYS else self.tier  # fast enough without roll-ups of days
         labels = 'county="$county"' + (',site_id="$site"' if self.site else "")
         window = "$__range" if self.whole else self.window or "$__interval"
         by = f" by ({self.by})" if self.by else ""
-        expr = f"{over_series}({over_time}({self.tier}_{self.field}{{{labels}}}[{window}])){by}"
+        expr = f"{over_series}({over_time}({tier}_{self.field}{{{labels}}}[{window}])){by}"
         legend = (self.legend or "{by}").replace("{by}", f"{{{{{self.by}}}}}" if self.by else "")
-        return MetricsQuery(expr, sources.series(self.tier), ref_id=ref_id, legend=legend, instant=self.whole)
+        return MetricsQuery(expr, sources.series(tier), ref_id=ref_id, legend=legend, instant=self.whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

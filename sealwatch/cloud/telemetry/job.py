@@ -22,6 +22,8 @@ BLOCKS: Final = 100
 class RollsUp(Protocol):
     """What the job asks of a server."""
 
+    corrects: bool
+
     def metrics(self) -> list[str]: ...
 
     def aggregates(self, metric: str, tier: Tier, from_ms: int, to_ms: int) -> list[Columns]: ...
@@ -40,17 +42,20 @@ class JobReport:
 
 def run(store: RollsUp, spool: Spool, *, now_ms: int) -> JobReport:
     """Do everything that is due. Raises TelemetryUnavailable; what is left is done by the next run."""
-    to_ms = (now_ms - SETTLE_MS) // HOUR_MS * HOUR_MS
-    before_ms, late = spool.begin_roll_up(to_ms)
-    fresh = list(range(before_ms or to_ms - RECENT_MS, to_ms, HOUR_MS))
+    whole_ms = (now_ms - SETTLE_MS) // HOUR_MS * HOUR_MS
+    before_ms, late = spool.begin_roll_up(whole_ms)
+    fresh = list(range(before_ms or whole_ms - RECENT_MS, whole_ms, HOUR_MS))
     spool.add_late(fresh)
     due = sorted({*late, *fresh})
     metrics = store.metrics()
     points = 0
     for first_ms, last_ms in stretches(due):
-        for tier in (Tier.MINUTES, Tier.HOURS):
+        for tier in (Tier.MINUTES, Tier.HOURS, Tier.DAYS) if store.corrects else (Tier.MINUTES, Tier.HOURS):
+            # A day is made of all its hours, and made again with each of them: only for stores that take corrections.
+            from_ms = first_ms // tier.width_ms * tier.width_ms
+            to_ms = -(-(last_ms + HOUR_MS) // tier.width_ms) * tier.width_ms
             for metric in metrics:
-                blocks = store.aggregates(metric, tier, first_ms, last_ms + HOUR_MS)
+                blocks = store.aggregates(metric, tier, from_ms, to_ms)
                 for i in range(0, len(blocks), BLOCKS):
                     store.write_blocks(blocks[i : i + BLOCKS], tier=tier)
                 points += sum(block.points for block in blocks)

@@ -29,11 +29,12 @@ class Tier(StrEnum):
     RAW = "samples"
     MINUTES = "minutes"
     HOURS = "hours"
+    DAYS = "days"  # InfluxDB only, for a whole county's year on one panel; days begin at 00:00 UTC
 
     @property
     def width_ms(self) -> int:
         """Length of one row's time; 0 for raw points."""
-        return {Tier.RAW: 0, Tier.MINUTES: MINUTE_MS, Tier.HOURS: HOUR_MS}[self]
+        return {Tier.RAW: 0, Tier.MINUTES: MINUTE_MS, Tier.HOURS: HOUR_MS, Tier.DAYS: DAY_MS}[self]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

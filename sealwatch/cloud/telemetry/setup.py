@@ -23,7 +23,8 @@ from sealwatch.cloud.telemetry.remote import TelemetryUnavailable, refusal
 from sealwatch.cloud.telemetry.victoria import VictoriaTelemetry
 
 DAY_S: Final = 86_400
-WINDOWS: Final = {Tier.MINUTES: "1m", Tier.HOURS: "1h"}
+WINDOWS: Final = {Tier.MINUTES: "1m", Tier.HOURS: "1h", Tier.DAYS: "1d"}
+EVERY: Final = {Tier.MINUTES: "1m", Tier.HOURS: "1h", Tier.DAYS: "1h"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,8 @@ class Retention:
 
     def days(self, tier: Tier) -> int:
         """Days of one table."""
-        return {Tier.RAW: self.raw_days, Tier.MINUTES: self.minutes_days, Tier.HOURS: self.hours_days}[tier]
+        kept = {Tier.RAW: self.raw_days, Tier.MINUTES: self.minutes_days}
+        return kept.get(tier, self.hours_days)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +117,8 @@ def _influx1(client: httpx.Client, bucket: str, retention: Retention) -> list[St
         # The window before the newest is computed again: points are usually late by seconds, not by minutes.
         rolled = f"SELECT min(*), max(*), mean(*) INTO {into} FROM {name(Tier.RAW)}"  # noqa: S608 - quoted by `name`
         run(
-            f"CREATE CONTINUOUS QUERY {name(query)} ON {name(bucket)} RESAMPLE EVERY {window} FOR {_twice(window)} "
+            f"CREATE CONTINUOUS QUERY {name(query)} ON {name(bucket)} "
+            f"RESAMPLE EVERY {EVERY[tier]} FOR {_twice(window)} "
             f"BEGIN {rolled} GROUP BY time({window}), * END"
         )
         steps.append(Step(outcome="made", what=f"continuous query {query}", detail=f"min, max, mean each {window}"))
@@ -141,10 +144,10 @@ def flux_task(bucket: str, tier: Tier, org: str) -> str:
     # offset: points are usually late by seconds; range: two windows, so that the one before is computed again.
     return (
         'import "date"\nimport "strings"\n'
-        f'option task = {{name: "{bucket}_to_{tier}", every: {every}, offset: 30s}}\n'
+        f'option task = {{name: "{bucket}_to_{tier}", every: {EVERY[tier]}, offset: 30s}}\n'
         f'data = from(bucket: "{bucket}")\n'
         f"  |> range(start: date.truncate(t: date.sub(d: {_twice(every)}, from: now()), unit: {every}), "
-        f"stop: date.truncate(t: now(), unit: {every}))\n"
+        f"stop: now())\n"
         f'  |> filter(fn: (r) => r._measurement == "{Tier.RAW}")\n'
         '  |> filter(fn: (r) => not strings.hasSuffix(v: r._field, suffix: "_gap"))\n'
         f"{parts}\n"

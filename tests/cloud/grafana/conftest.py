@@ -15,7 +15,7 @@ from sealwatch.cloud.db.engine import open_database
 from sealwatch.cloud.grafana.queries import Engine
 from sealwatch.cloud.grafana.records import role_sql, schema_sql
 from sealwatch.cloud.telemetry.influx import InfluxTelemetry
-from sealwatch.cloud.telemetry.reading import DAY_MS, Tier
+from sealwatch.cloud.telemetry.reading import DAY_MS, HOUR_MS, Tier
 from sealwatch.cloud.telemetry.remote import ask, reader
 from sealwatch.cloud.telemetry.setup import Retention, database, set_up
 from sealwatch.cloud.telemetry.victoria import VictoriaTelemetry
@@ -105,7 +105,9 @@ def ask_victoria(now_ms: int) -> Iterator[Callable[[dict[str, Any], Asked], Rows
 
 def _fill(store: InfluxTelemetry | VictoriaTelemetry, now_ms: int) -> None:
     store.write_blocks(list(world.raw_points(now_ms)))
-    store.write_blocks(list(world.hour_points(now_ms)), tier=Tier.HOURS)
+    store.write_blocks(list(world.rolled_points(now_ms, 6 * HOUR_MS)), tier=Tier.HOURS)
+    if isinstance(store, InfluxTelemetry):
+        store.write_blocks(list(world.rolled_points(now_ms, DAY_MS)), tier=Tier.DAYS)
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,9 @@ def test_a_county_gets_folder_team_sources_dashboards_and_rules(grafana: FakeGra
     assert sync(grafana.url) == 0
     assert {uid: folder["title"] for uid, folder in grafana.folders.items()} == {"sealwatch-210423": "清原县"}
     assert [team["name"] for team in grafana.teams] == ["清原县应急管理局"]
-    assert set(grafana.sources) == {f"sealwatch-{name}-210423" for name in ("samples", "minutes", "hours", "records")}
+    assert set(grafana.sources) == {
+        f"sealwatch-{name}-210423" for name in ("samples", "minutes", "hours", "days", "records")
+    }
     assert len(grafana.boards) == 6
     assert {board["meta"]["folderUid"] for board in grafana.boards.values()} == {"sealwatch-210423"}
     assert set(grafana.rules) == {"seal-ingest-lag-210423", "seal-dead-worker-210423"}

@@ -40,9 +40,9 @@ def raw_points(now_ms: int) -> Iterator[Columns]:
         )
 
 
-def hour_points(now_ms: int) -> Iterator[Columns]:
-    """A year of power of every site, a value every six hours."""
-    at_ms = [now_ms // HOUR_MS * HOUR_MS - i * 6 * HOUR_MS for i in range(365 * 4)][::-1]
+def rolled_points(now_ms: int, step_ms: int) -> Iterator[Columns]:
+    """A year of power of every site, a value each step."""
+    at_ms = [now_ms // HOUR_MS * HOUR_MS - i * step_ms for i in range(365 * DAY_MS // step_ms)][::-1]
     for k, site_id in enumerate(SITES, start=1):
         values = {f"{kind}_active_power_w": [100.0 * k] * len(at_ms) for kind in ("min", "max", "mean")}
         yield Columns(site_id=site_id, node_id="n1", source_id="meter", at_ms=at_ms, values=values)

@@ -10,7 +10,7 @@ from sealwatch.base.clock import ManualClock
 from sealwatch.cloud.telemetry import job
 from sealwatch.cloud.telemetry.columns import Columns
 from sealwatch.cloud.telemetry.influx import InfluxTelemetry
-from sealwatch.cloud.telemetry.reading import HOUR_MS, Query, Tier
+from sealwatch.cloud.telemetry.reading import DAY_MS, HOUR_MS, Query, Tier
 from sealwatch.cloud.telemetry.remote import TelemetryUnavailable
 from sealwatch.cloud.telemetry.spool import Spool, Waiting
 from sealwatch.cloud.telemetry.victoria import VictoriaTelemetry
@@ -52,6 +52,10 @@ def test_a_late_point_is_in_the_roll_up_after_the_next_run(
     report = job.run(remote, spool, now_ms=HOUR + 2 * HOUR_MS + SETTLED)
     assert (report.hours, report.late_hours) == (1, 1)
     assert hours(remote)[:2] == [(HOUR, 5.0), (HOUR + HOUR_MS // 2, 50.0)]
+    if remote.corrects:  # the day is made again with the late hour, whole
+        day_ms = HOUR // DAY_MS * DAY_MS
+        query = Query(site_id="s", metric=METRIC, from_ms=day_ms, to_ms=day_ms + DAY_MS - 1)
+        assert remote.windows(query, Tier.DAYS, DAY_MS)["m"] == [(day_ms, 5.0), (day_ms + DAY_MS // 2, 50.0)]
     assert job.run(remote, spool, now_ms=HOUR + 2 * HOUR_MS + SETTLED).hours == 0
     spool.close()
     remote.close()
@@ -59,6 +63,8 @@ def test_a_late_point_is_in_the_roll_up_after_the_next_run(
 
 class _Cut:
     """A server that goes away during the second stretch."""
+
+    corrects = False
 
     def __init__(self) -> None:
         self.asked: list[tuple[Tier, int]] = []

@@ -70,13 +70,14 @@ def test_a_fresh_influxdb_2_gets_buckets_mappings_and_tasks_and_the_second_time_
         "seal": [{"type": "expire", "everySeconds": 30 * 86_400}],
         "seal_minutes": [{"type": "expire", "everySeconds": 1825 * 86_400}],
         "seal_hours": [],
+        "seal_days": [],
     }
     assert {m["database"]: m["bucketID"] for m in twin.mappings} == {b["name"]: b["id"] for b in twin.buckets}
     assert all(m["default"] for m in twin.mappings)
-    assert [t["name"] for t in twin.tasks] == ["seal_to_minutes", "seal_to_hours"]
+    assert [t["name"] for t in twin.tasks] == ["seal_to_minutes", "seal_to_hours", "seal_to_days"]
     second = set_up(twin.client(), bucket="seal", org="gov", retention=Retention())
     assert {step.outcome for step in second} == {"kept"}
-    assert (len(twin.buckets), len(twin.mappings), len(twin.tasks)) == (3, 3, 2)
+    assert (len(twin.buckets), len(twin.mappings), len(twin.tasks)) == (4, 4, 3)
 
 
 def test_another_retention_changes_the_bucket_and_an_edited_task_is_put_right() -> None:
@@ -112,10 +113,11 @@ def test_influxdb_3_gets_databases_and_is_told_to_have_no_tasks() -> None:
         {"db": "seal", "retention_period": "30d"},
         {"db": "seal_minutes", "retention_period": "1825d"},
         {"db": "seal_hours"},
+        {"db": "seal_days"},
     ]
     assert steps[-1].outcome == "cannot"
     again = set_up(client, bucket="seal", org="", retention=Retention())
-    assert [step.outcome for step in again] == ["kept", "kept", "kept", "cannot"]
+    assert [step.outcome for step in again] == ["kept", "kept", "kept", "kept", "cannot"]
 
 
 def test_a_real_influxdb_1_gets_databases_and_queries_that_roll_up(influx1: Influx1) -> None:
@@ -127,7 +129,7 @@ def test_a_real_influxdb_1_gets_databases_and_queries_that_roll_up(influx1: Infl
     store = InfluxTelemetry(influx1.url, bucket="county1", clock=ManualClock(wall_ms=HOUR))
     [listed] = [s for s in store.query("SHOW CONTINUOUS QUERIES", "county1") if s["name"] == "county1"]
     queries = dict(listed["values"])
-    assert set(queries) == {"county1_to_minutes", "county1_to_hours"}
+    assert set(queries) == {"county1_to_minutes", "county1_to_hours", "county1_to_days"}
     assert _durations(store, "county1_minutes") == ["43800h0m0s"]
     store.write(
         site_id="s1",

@@ -84,7 +84,7 @@ def _year(aggregate: str) -> Measure:
         aggregate="max" if aggregate == "max" else "mean",
         by="",
         site=False,
-        tier=Tier.HOURS,
+        tier=Tier.DAYS,
         window="1d",
         legend=aggregate,
     )

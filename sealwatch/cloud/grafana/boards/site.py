@@ -109,7 +109,7 @@ BOARD: Final = Board(
             kind="timeseries",
             width=24,
             height=8,
-            questions=[Measure(metric="active_power_w", aggregate="max", tier=Tier.HOURS, window="1d")],
+            questions=[Measure(metric="active_power_w", aggregate="max", tier=Tier.DAYS, window="1d")],
             unit="watt",
             time_from="365d",
         ),
