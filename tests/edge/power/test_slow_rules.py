@@ -13,9 +13,10 @@ from sealwatch.edge.power.appliances import Appliances, advance
 from sealwatch.edge.power.edges import Array, Edge
 from sealwatch.edge.power.minutes import Minute, Minutes
 from sealwatch.edge.power.pulses import Pulse
-from sealwatch.edge.power.rules import baseline, habits
+from sealwatch.edge.power.rules import baseline, generator, habits, template
 from sealwatch.edge.power.rules.baseline import LEARN_HOURS, BaselineState
 from sealwatch.edge.power.rules.envelope import Permit
+from sealwatch.edge.power.rules.generator import GeneratorState
 from sealwatch.edge.power.rules.habits import NightState, ShareState
 from sealwatch.edge.power.sentences import power_sentences
 
@@ -209,3 +210,36 @@ def test_a_kettle_is_learnt_in_three_days_and_a_winch_never() -> None:
     assert kettle.knows(1850.0)
     assert not kettle.knows(2300.0)
     assert not winch.knows(1800.0)
+
+
+def test_activity_in_the_picture_without_power_suspects_a_generator_until_it_is_quiet() -> None:
+    state, found = GeneratorState(), []
+    for minute in range(100):
+        state, told_now = generator.advance(
+            state, minute * 60.0, activity=10 <= minute < 40 and minute % 4 != 3, mean_w=200.0
+        )
+        found += told_now
+    assert [(t.phase, t.reason) for t in found] == [
+        (Phase.START, "activity_without_power"),
+        (Phase.END, "power_or_quiet"),
+    ]
+    assert found[0].started_s == 600.0
+
+
+def test_activity_beside_a_running_pump_suspects_nothing() -> None:
+    state, found = GeneratorState(), []
+    for minute in range(60):
+        state, told_now = generator.advance(state, minute * 60.0, activity=True, mean_w=9000.0)
+        found += told_now
+    assert found == []
+
+
+def test_a_day_shaped_like_production_is_alike_at_any_size_and_a_flat_day_is_not() -> None:
+    production = [500.0] * 20 + [60_000.0, 80_000.0, 70_000.0, 20_000.0]
+    small = [300.0] * 20 + [6_000.0, 8_000.0, 7_000.0, 2_000.0]
+    pump = [300.0, 9000.0, 300.0] * 8
+    assert template.alike(small, production)
+    assert not template.alike(pump, production)
+    assert template.similarity([300.0] * 24, production) == 0.0
+    with pytest.raises(ValueError, match="24 hourly means"):
+        template.similarity([1.0], production)
