@@ -28,8 +28,10 @@ from sealwatch.cloud.evidence.store import FileEvidence
 from sealwatch.cloud.ingest.worker import Ingest
 from sealwatch.cloud.paging import ladder as ladders
 from sealwatch.cloud.paging.channels import factory
+from sealwatch.cloud.paging.channels.settings import Robot
 from sealwatch.cloud.paging.mail import EmailChannel
 from sealwatch.cloud.paging.pager import Pager
+from sealwatch.cloud.paging.queue import Limits
 from sealwatch.cloud.paging.webhook import WebhookChannel
 from sealwatch.cloud.ports import ChangeBus, PageChannel
 from sealwatch.cloud.registry.sync import sync
@@ -82,6 +84,7 @@ class Service:
             clock=self.clock,
             changes=self.changes,
             worker=worker,
+            robots={one.name: Limits(one.per_minute) for one in self.settings.channels if isinstance(one, Robot)},
         )
         self.ingest = Ingest(
             mqtt=self.settings.mqtt,

@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,11 +25,13 @@ from sealwatch.base.clock import Clock
 from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.db.tables import Incident, Page
 from sealwatch.cloud.incidents import states
-from sealwatch.cloud.paging import plan, request, store
+from sealwatch.cloud.paging import digest, plan, request, store
+from sealwatch.cloud.paging.queue import MOST_IN_A_DIGEST, Limits, QueueState, decide, open_now, paused, sent
 from sealwatch.cloud.paging.request import AnswerLinks
 from sealwatch.cloud.ports import ChangeBus, PageChannel, PageRequest, Submission
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 SLOTS: Final = 8
 URGENT_SLOTS: Final = 2
 """Slots that only red pages may use, so that none waits behind a storm of yellow ones."""
@@ -37,13 +39,21 @@ LEASE_S: Final = 60.0
 """Longer than any channel takes: after this a worker that holds a page is taken for gone."""
 AUDIT_EVERY_S: Final = 15.0
 _BUSY_WAIT_S: Final = 1.0
+_TOGETHER: Final = 25
+"""Rows of one digest in one transaction: a red page's own transaction never waits for many."""
+
+
+def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """`items` in runs of at most `size`."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 @dataclass(frozen=True, slots=True)
 class _Claimed:
-    """A page of ours, ready to be sent."""
+    """A message of ours, ready to be sent: one page, or several that share it."""
 
-    claim: store.Claim
+    claims: tuple[store.Claim, ...]
     request: PageRequest
     channel: str
 
@@ -62,14 +72,21 @@ class Pager:
         worker: str,
         executor: Executor | None = None,
         slots: int = SLOTS,
+        robots: Mapping[str, Limits] | None = None,
     ) -> None:
-        """`worker` must differ between services on one database. `executor` runs the sending; threads by default."""
+        """`worker` must differ between services on one database. `executor` runs the sending; threads by default.
+
+        `robots` are the channels with a limit a minute: their pages go through `sealwatch.cloud.paging.queue`.
+        """
         self._database, self._channels, self._links = database, channels, links
         self._clock, self._changes, self._worker = clock, changes, worker
         self._slots = slots
         self._executor = executor or ThreadPoolExecutor(max_workers=slots, thread_name_prefix="page")
         self._lock = threading.Lock()
         self._in_flight = 0
+        self._robots = dict(robots or {})
+        self._queues = {name: QueueState() for name in self._robots}
+        self._paused: dict[str, tuple[float, str]] = {}  # channel -> until when (monotonic), and why
         self._counts: Counter[str] = Counter()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pager", daemon=True)
@@ -120,8 +137,11 @@ class Pager:
         return min(wait_s, AUDIT_EVERY_S) if wait_s > 0 else _BUSY_WAIT_S
 
     def turn(self) -> int:
-        """Send everything that is due and fits into the free slots; how many pages were handed to channels."""
+        """Send everything that is due and fits into slots and limits; how many messages were handed to channels."""
         now_ms = self._clock.wall_ms()
+        return self._turn_plain(now_ms) + sum(self._turn_robot(name, now_ms) for name in self._robots)
+
+    def _turn_plain(self, now_ms: int) -> int:
         with self._lock:
             free = self._slots - self._in_flight
         ids = self._due(free, now_ms)
@@ -139,6 +159,63 @@ class Pager:
             self._executor.submit(self._send, ready)
         return len(claimed)
 
+    def _turn_robot(self, name: str, now_ms: int) -> int:
+        """Send what a robot's queue lets out now; how many messages that were."""
+        now_s, limits = self._clock.monotonic_s(), self._robots[name]
+        with self._lock:
+            state, free = self._queues[name], self._slots - self._in_flight
+        if free <= 0:
+            return 0
+        others: list[str] = []
+        with self._database.read() as session:
+            red = store.due_pages(session, now_ms=now_ms, limit=MOST_IN_A_DIGEST, urgent_only=True, channel=name)
+            if free > URGENT_SLOTS and open_now(state, now_s, limits):
+                most = MOST_IN_A_DIGEST + len(red)
+                due = store.due_pages(session, now_ms=now_ms, limit=most, urgent_only=False, channel=name)
+                others = [page_id for page_id in due if page_id not in set(red)]
+        if not red and not others:
+            return 0
+        _, messages = decide(state, red=red, others=others, now_s=now_s, limits=limits)
+        count = 0
+        for message in messages:
+            ready = self._claim_together(message.page_ids, now_ms)
+            if ready is None:
+                continue
+            count += 1
+            with self._lock:
+                self._in_flight += 1
+                if message.reason != "channel_paused":
+                    self._queues[name] = sent(self._queues[name], now_s)
+                self._counts[f"messages_{message.reason}"] += 1
+            self._executor.submit(self._send, ready)
+        return count
+
+    def _claim_together(self, page_ids: Sequence[str], now_ms: int) -> _Claimed | None:
+        """Several pages as one message; None where none of them is to be had any more."""
+        if len(page_ids) == 1:
+            with self._database.write() as session:
+                return self._claim(session, page_ids[0], now_ms)
+        claims: list[store.Claim] = []
+        requests: list[PageRequest] = []
+        until_ms = now_ms + round(LEASE_S * 1000)
+        channel = ""
+        for chunk in batched(page_ids, _TOGETHER):
+            with self._database.write() as session:
+                for page_id in chunk:
+                    if len(requests) < digest.SHOWN:
+                        ready = self._claim(session, page_id, now_ms)
+                        if ready is not None:
+                            claims += ready.claims
+                            requests.append(ready.request)
+                            channel = ready.channel
+                        continue
+                    claim = store.claim(session, page_id, worker=self._worker, now_ms=now_ms, until_ms=until_ms)
+                    if claim is not None:
+                        claims.append(claim)
+        if len(requests) < 2:
+            return _Claimed(tuple(claims), requests[0], channel) if requests else None
+        return _Claimed(tuple(claims), digest.compose(requests, [claim.page_id for claim in claims]), channel)
+
     def _claim(self, session: Session, page_id: str, now_ms: int) -> _Claimed | None:
         until_ms = now_ms + round(LEASE_S * 1000)
         claim = store.claim(session, page_id, worker=self._worker, now_ms=now_ms, until_ms=until_ms)
@@ -147,7 +224,7 @@ class Pager:
             self._plan(session, session.get_one(Incident, page.incident_id), now_ms)
             return None
         try:
-            return _Claimed(claim, request.build(session, page_id, self._links, now_ms=now_ms), page.channel)
+            return _Claimed((claim,), request.build(session, page_id, self._links, now_ms=now_ms), page.channel)
         except (LookupError, ValueError) as error:  # one page that can't be written must not stop the others
             logger.exception("page %s cannot be put together", page_id)
             failure = Submission(ok=False, outcome=f"it could not be put together: {error!r}")
@@ -158,10 +235,11 @@ class Pager:
         if free <= 0:
             return []
         with self._database.read() as session:
-            ids = store.due_pages(session, now_ms=now_ms, limit=free, urgent_only=True)
+            queued = self._robots.keys()
+            ids = store.due_pages(session, now_ms=now_ms, limit=free, urgent_only=True, not_over=queued)
             ordinary = min(free - len(ids), free - URGENT_SLOTS)
             if ordinary > 0:
-                more = store.due_pages(session, now_ms=now_ms, limit=free, urgent_only=False)
+                more = store.due_pages(session, now_ms=now_ms, limit=free, urgent_only=False, not_over=queued)
                 ids += [page_id for page_id in more if page_id not in ids][:ordinary]
             return ids
 
@@ -174,7 +252,9 @@ class Pager:
 
     def _send(self, ready: _Claimed) -> None:
         try:
-            self._settle(ready.claim, self._submit(ready.request, ready.channel))
+            submission = self._submit(ready.request, ready.channel)
+            for claims in batched(ready.claims, _TOGETHER):
+                self._settle(claims, submission)
         finally:
             with self._lock:
                 self._in_flight -= 1
@@ -184,33 +264,51 @@ class Pager:
         channel = self._channels.get(channel_name)
         if channel is None:
             return Submission(ok=False, outcome=f"the channel {channel_name!r} is not configured any more")
+        with self._lock:
+            until_s, why = self._paused.get(channel_name, (float("-inf"), ""))
+        if self._clock.monotonic_s() < until_s:
+            return Submission(ok=False, outcome=f"channel_paused: {why}", reason="channel_paused")
         try:
-            return channel.submit(page_request)
+            submission = channel.submit(page_request)
         except Exception as error:
             logger.exception("the channel %s broke its promise never to raise", channel_name)
             return Submission(ok=False, outcome=f"{type(error).__name__}: {error}", retry=True)
+        if submission.pause_s > 0:
+            self._pause(channel_name, submission)
+        return submission
 
-    def _settle(self, claim: store.Claim, submission: Submission) -> None:
+    def _pause(self, channel_name: str, submission: Submission) -> None:
+        """Leave a channel alone that reaches nobody for a while: its pages go to the next step at once."""
+        until_s = self._clock.monotonic_s() + submission.pause_s
+        logger.error("channel %s is left alone for %g s: %s", channel_name, submission.pause_s, submission.outcome)
+        with self._lock:
+            self._paused[channel_name] = (until_s, submission.outcome)
+            if channel_name in self._queues:
+                self._queues[channel_name] = paused(self._queues[channel_name], until_s=until_s)
+            self._counts["channel_pauses"] += 1
+
+    def _settle(self, claims: Sequence[store.Claim], submission: Submission) -> None:
         """Write down the receiver's word. It must not get lost, so a database that is away is tried again."""
         for attempt in range(1_000_000):
             try:
-                state = self._settled(claim, submission)
+                written = self._settled(claims, submission)
             except SQLAlchemyError as error:
                 if self._stop.is_set():
                     raise
                 if attempt == 0:
-                    logger.warning("page %s: its outcome cannot be stored yet: %s", claim.page_id, error)
+                    logger.warning("page %s: its outcome cannot be stored yet: %s", claims[0].page_id, error)
                 self._stop.wait(full_jitter_s(attempt, base_s=0.2, cap_s=5.0))
                 continue
             with self._lock:
-                self._counts["retried" if state == "due" else str(state)] += 1
+                self._counts.update("retried" if state == "due" else str(state) for state in written)
             if not submission.ok:
-                logger.warning("page %s over its channel: %s (%s)", claim.page_id, submission.outcome, state)
+                logger.warning("page %s over its channel: %s (%s)", claims[0].page_id, submission.outcome, written[0])
             return
 
-    def _settled(self, claim: store.Claim, submission: Submission) -> str | None:
+    def _settled(self, claims: Sequence[store.Claim], submission: Submission) -> list[str | None]:
         with self._database.write() as session:
-            return self._write_down(session, claim, submission, self._clock.wall_ms())
+            now_ms = self._clock.wall_ms()
+            return [self._write_down(session, claim, submission, now_ms) for claim in claims]
 
     def _write_down(self, session: Session, claim: store.Claim, submission: Submission, now_ms: int) -> str | None:
         retry_s = full_jitter_s(claim.attempts - 1, base_s=2.0, cap_s=plan.RETRY_CAP_S)

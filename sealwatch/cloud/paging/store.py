@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import case, select, update
@@ -123,8 +123,16 @@ def mark_answered(session: Session, incident_id: str, *, person_id: str, now_ms:
     )
 
 
-def due_pages(session: Session, *, now_ms: int, limit: int, urgent_only: bool) -> list[str]:
-    """Ids of pages to send now, the most urgent level first, then the longest due."""
+def due_pages(
+    session: Session,
+    *,
+    now_ms: int,
+    limit: int,
+    urgent_only: bool,
+    channel: str | None = None,
+    not_over: Collection[str] = (),
+) -> list[str]:
+    """Ids of pages due now, of one channel or of all but some; the most urgent level first, then the longest due."""
     rank = case({str(level): level.urgency for level in Level}, value=Incident.level, else_=len(Level))
     wanted = (
         select(Page.page_id)
@@ -135,6 +143,10 @@ def due_pages(session: Session, *, now_ms: int, limit: int, urgent_only: bool) -
     )
     if urgent_only:
         wanted = wanted.where(Incident.level.in_(URGENT))
+    if channel is not None:
+        wanted = wanted.where(Page.channel == channel)
+    if not_over:
+        wanted = wanted.where(Page.channel.not_in(not_over))
     return list(session.scalars(wanted))
 
 

@@ -163,3 +163,6 @@ Channel = (
     | MqttSettingsOfChannel
     | AppriseSettings
 )
+
+Robot = DingTalkRobotSettings | WeComRobotSettings | FeishuRobotSettings
+"""Kinds whose vendor limits the messages a minute."""
