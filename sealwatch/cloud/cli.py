@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import signal
 import threading
@@ -19,7 +20,8 @@ from sealwatch.cloud import check, logs
 from sealwatch.cloud.config import data_dir, load_cloud
 from sealwatch.cloud.db import migrate
 from sealwatch.cloud.db.engine import open_engine, sqlite_url
-from sealwatch.cloud.service import Service
+from sealwatch.cloud.paging.channels import trial
+from sealwatch.cloud.service import Service, channels
 
 _LOOK_S = 1.0
 
@@ -35,7 +37,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     checks = commands.add_parser("check", help="try everything the service stands on; sends nothing, changes nothing")
     checks.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     checks.set_defaults(run=_check)
-    for command in (serve, schema, checks):
+    channel = commands.add_parser("channel", help="the ways to reach people")
+    actions = channel.add_subparsers(dest="action", required=True, metavar="ACTION")
+    one_test = actions.add_parser("test", help="send one person a page marked as a test, and explain the answer")
+    one_test.add_argument("name", metavar="NAME", help="webhook, email, or a name of [[channels]]")
+    one_test.add_argument("--to", required=True, metavar="PERSON", help="person_id of the one who gets it")
+    one_test.set_defaults(run=_channel_test)
+    for command in (serve, schema, checks, one_test):
         command.add_argument("--config", type=Path, required=True, metavar="cloud.toml")
 
 
@@ -89,3 +97,12 @@ def _check(arguments: argparse.Namespace) -> int:
             table.add_row(part, Text(state, style=colour), Text(finding.sentence))
         Console().print(table)
     return 0 if all(finding.ok for finding in findings) else 1
+
+
+def _channel_test(arguments: argparse.Namespace) -> int:
+    settings, language = load_cloud(arguments.config), text.terminal_language()
+    with contextlib.ExitStack() as opened:
+        known = channels(settings, opened)
+        submission, sentences = trial.run(settings, known, arguments.name, arguments.to, language)
+    print("\n".join(sentences))
+    return 0 if submission.ok else 1
