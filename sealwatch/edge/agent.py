@@ -18,7 +18,7 @@ from sealwatch.base.clock import Clock, SystemClock
 from sealwatch.base.errors import UsageError
 from sealwatch.contract.messages import Command, PartHealth
 from sealwatch.edge import identity
-from sealwatch.edge.config import NodeSettings, data_dir
+from sealwatch.edge.config import VIEW_FOLDER, NodeSettings, data_dir
 from sealwatch.edge.health import faults
 from sealwatch.edge.health.clock import ClockWatch
 from sealwatch.edge.health.node import outbox_health, process_health
@@ -96,7 +96,9 @@ class Agent:
         self._recording = self._prepare_recording()
         watch_sink: Sink = self.sink
         if make_parts is watchers:
-            make_parts = functools.partial(watchers, raw_folder=self._folder / "meters")
+            make_parts = functools.partial(
+                watchers, raw_folder=self._folder / "meters", view_folder=self._folder / VIEW_FOLDER
+            )
         if self._recording is not None:
             watch_sink = self._recording.sink
             self.sink.on_sealed = self._recording.chain.add

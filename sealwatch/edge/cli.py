@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from sealwatch.base import text
-from sealwatch.base.errors import UsageError
+from sealwatch.base.errors import CommandFailed, UsageError
 from sealwatch.base.text import Language
 from sealwatch.edge import identity
-from sealwatch.edge.config import data_dir, load_node
+from sealwatch.edge.config import VIEW_FOLDER, data_dir, load_node
 
 # Command -> (module, its configure function, help). Offered where the module is there, imported only when called.
 _ELSEWHERE: Final = {
@@ -54,6 +54,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     summary = "print the node's public key, for the registry of the service; made where there is none yet"
     key = _with_config(commands.add_parser("key", help=summary, description=summary))
     key.set_defaults(run=_key)
+    summary = "take what a camera shows at the next start as its true view, after it was moved on purpose"
+    forget = _with_config(commands.add_parser("forget-view", help=summary, description=summary))
+    forget.add_argument("camera", metavar="CAMERA", help="the camera's id")
+    forget.set_defaults(run=_forget_view)
     for name, (module, function, summary) in _ELSEWHERE.items():
         if importlib.util.find_spec(module) is not None:
             commands.add_parser(name, help=summary, description=summary).source = (module, function)
@@ -105,4 +109,24 @@ def _check(arguments: argparse.Namespace) -> int:
 def _key(arguments: argparse.Namespace) -> int:
     node = load_node(arguments.config)
     print(identity.load_or_create(data_dir(node, arguments.config)).public_key_text)
+    return 0
+
+
+def _forget_view(arguments: argparse.Namespace) -> int:
+    node = load_node(arguments.config)
+    there = [camera.camera_id for camera in node.cameras]
+    if arguments.camera not in there:
+        raise UsageError(f"no camera '{arguments.camera}'; there are: {', '.join(there) or 'none'}")
+    path = _load("sealwatch.edge.video.views").view_file(
+        data_dir(node, arguments.config) / VIEW_FOLDER, arguments.camera
+    )
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        raise CommandFailed(
+            f"camera {arguments.camera} has no view that is kept; it is learnt when the agent runs"
+        ) from None
+    except OSError as error:
+        raise CommandFailed(f"{path}: {error.strerror}; check the folder, its owner and its rights") from None
+    print(f"view of camera {arguments.camera} forgotten; restart the agent and it learns what it sees then")
     return 0

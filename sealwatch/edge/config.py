@@ -13,6 +13,7 @@ from sealwatch.base.settings import SettingsError
 from sealwatch.contract.codes import DeclaredStatus
 from sealwatch.contract.messages import Identifier
 
+VIEW_FOLDER = "views"  # below data_dir: the cameras' reference pictures
 Ratio = Annotated[float, Meta(ge=0, le=1)]
 
 

@@ -55,20 +55,25 @@ def watchers(
     power_clock: Clock,
     taps: Mapping[str, PacketTap] | None = None,
     raw_folder: Path | None = None,
+    view_folder: Path | None = None,
 ) -> list[Part]:
     """A part for each camera and each meter; `taps` get the packets of the cameras they are named after.
 
-    Below `raw_folder` the meters' raw readings of the last seven days are kept.
+    Below `raw_folder` the meters' raw readings of the last seven days are kept, below `view_folder` the cameras'
+    reference pictures, which camera faults are judged by.
 
     Raises UsageError for a profile or wire that is not known.
     """
-    return [*_cameras(node, sink, clock, taps or {}), *_meters(node, sink, power_clock, raw_folder)]
+    return [*_cameras(node, sink, clock, taps or {}, view_folder), *_meters(node, sink, power_clock, raw_folder)]
 
 
-def _cameras(node: NodeSettings, sink: Sink, clock: Clock, taps: Mapping[str, PacketTap]) -> list[Part]:
+def _cameras(
+    node: NodeSettings, sink: Sink, clock: Clock, taps: Mapping[str, PacketTap], view_folder: Path | None
+) -> list[Part]:
     if not node.cameras:
         return []
     from sealwatch.edge.video.source import open_source
+    from sealwatch.edge.video.views import FileViews
     from sealwatch.edge.video.watcher import CameraWatcher
     from sealwatch.models.errors import ModelError
 
@@ -84,6 +89,7 @@ def _cameras(node: NodeSettings, sink: Sink, clock: Clock, taps: Mapping[str, Pa
             sink,
             clock,
             connect=functools.partial(open_source, tap=taps.get(camera.camera_id)),
+            views=FileViews(view_folder, camera.camera_id, camera.source) if view_folder is not None else None,
         )
         for camera in node.cameras
     ]

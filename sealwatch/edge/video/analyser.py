@@ -21,6 +21,7 @@ from sealwatch.edge.video.liveness import LoopChange, LoopWatch
 from sealwatch.edge.video.ports import Demand, ObjectDetector, StageTimes
 from sealwatch.edge.video.presence import Presence, PresenceRule, PresenceState, Transition
 from sealwatch.edge.video.tracks import Track, TrackState
+from sealwatch.edge.video.views import View
 from sealwatch.edge.video.zones import Zone, zones_of
 
 _LEVELS = {AlarmKind.PERSON: Level.ORANGE, AlarmKind.VEHICLE: Level.YELLOW, AlarmKind.ANIMAL: Level.BLUE}
@@ -94,13 +95,14 @@ class Analyser:
         times: StageTimes | None = None,
         new_id: Callable[[], str] = random_id,
         demand: Demand | None = None,
+        view: View | None = None,
     ) -> None:
         self._detector, self._new_id = detector, new_id
         self._times = times if times is not None else StageTimes()
         self._demand = demand if demand is not None else Demand()
         self._gate = MotionGate()
         self._awake_s = float("-inf")
-        self._faults = FaultWatch()
+        self._faults = FaultWatch(view)
         self._fault_alarm_ids: dict[VideoFault, str] = {}
         self._loops = None if camera.repeat else LoopWatch()  # a file that is meant to repeat itself is no fraud
         self._loop_alarm_id = ""
@@ -111,6 +113,16 @@ class Analyser:
         self.zones = zones_of(camera.zones)
         self._counters = [_Counter(line) for line in lines.lines_of(camera.lines)]
         self._watches = [_Watch(zone, rule) for zone in self.zones for rule in _rules_of(camera)]
+
+    @property
+    def view(self) -> View | None:
+        """The reference that camera faults are judged by, as it may be kept."""
+        return self._faults.view
+
+    @property
+    def view_revision(self) -> int:
+        """Rises when the reference gains a picture; 0 while there is none."""
+        return self._faults.revision
 
     def look(self, frame: Frame) -> Look:
         """Judge one picture."""

@@ -62,18 +62,31 @@ def measure(grey: Image) -> Condition:
     small = shrink(middle, _LONG_SIDE_PX)
     values = small.astype(np.float32)
     mean, spread = cv2.meanStdDev(small)
-    edges = _edges(values)
+    return described(
+        _edges(values),
+        mean=float(mean[0, 0]),
+        spread=float(spread[0, 0]),
+        bright_share=float(np.count_nonzero(small >= 250)) / small.size,
+        dark_share=float(np.count_nonzero(small <= 30)) / small.size,
+        sharpness=float(cv2.meanStdDev(cv2.Laplacian(middle, cv2.CV_16S))[1][0, 0]) ** 2,
+    )
+
+
+def described(
+    edges: Grid, *, mean: float, spread: float, bright_share: float, dark_share: float, sharpness: float
+) -> Condition:
+    """The condition whose edges and numbers are known, as a kept reference gives them."""
     height, width = edges.shape
     high, wide = height // _ROWS, width // _COLUMNS
     blocks = edges[: high * _ROWS, : wide * _COLUMNS].reshape(_ROWS, high, _COLUMNS, wide)
     cells = blocks.transpose(0, 2, 1, 3).reshape(_ROWS * _COLUMNS, high * wide)
     cells = cells - cells.mean(axis=1, keepdims=True)
     return Condition(
-        mean=float(mean[0, 0]),
-        spread=float(spread[0, 0]),
-        bright_share=float(np.count_nonzero(small >= 250)) / small.size,
-        dark_share=float(np.count_nonzero(small <= 30)) / small.size,
-        sharpness=float(cv2.meanStdDev(cv2.Laplacian(middle, cv2.CV_16S))[1][0, 0]) ** 2,
+        mean=mean,
+        spread=spread,
+        bright_share=bright_share,
+        dark_share=dark_share,
+        sharpness=sharpness,
         edges=edges,
         cells=cells,
         deviation=np.sqrt(np.mean(cells * cells, axis=1)).astype(np.float32),

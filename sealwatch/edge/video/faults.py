@@ -19,6 +19,7 @@ from sealwatch.edge.ports import Image
 from sealwatch.edge.video import condition, delays
 from sealwatch.edge.video.condition import Condition, Shift
 from sealwatch.edge.video.delays import Delayed
+from sealwatch.edge.video.views import Anchor, View
 
 OFF_DELAY_S: Final = 4.0
 _SETTLE_S: Final = 0.35  # the very first pictures of a stream may be torn
@@ -66,16 +67,9 @@ class FaultChange:
     numbers: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class _Anchor:
-    condition: Condition
-    x: float
-    y: float
-
-
 @dataclass(slots=True)
 class _Reference:
-    anchors: list[_Anchor] = field(default_factory=list)
+    anchors: list[Anchor] = field(default_factory=list)
     sharpness: float = 0.0  # of the picture in focus, over the square of its contrast
     plain_sharpness: float = 0.0
     unlike_since_s: float | None = None
@@ -134,14 +128,22 @@ def _cause(
 
 
 class FaultWatch:
-    """One camera's faults. `look` takes pictures in the order of their time."""
+    """One camera's faults. `look` takes pictures in the order of their time.
 
-    def __init__(self) -> None:
+    With the `view` of an earlier life the very first pictures are compared already.
+    """
+
+    def __init__(self, view: View | None = None) -> None:
         self._size: tuple[int, ...] | None = None
         self._odd_size = False
         self._began_s: float | None = None
         self._next_s = float("-inf")
         self._reference = _Reference()
+        self._revision = 0
+        if view is not None:
+            self._size = view.size
+            self._reference = _Reference(list(view.anchors), view.sharpness, view.plain_sharpness)
+            self._revision = 1
         self._states: dict[VideoFault, Delayed] = {}
         self._verdict = Verdict(fault=None, certain=False, reason="learning", numbers={}, steady=True)
         self._rows: Image = np.zeros((0, 0), np.uint8)
@@ -165,6 +167,24 @@ class FaultWatch:
         """Faults whose alarm stands."""
         return tuple(fault for fault, state in sorted(self._states.items()) if state.standing)
 
+    @property
+    def revision(self) -> int:
+        """Counts the anchors taken; 0 while there is no reference yet."""
+        return self._revision
+
+    @property
+    def view(self) -> View | None:
+        """The reference as it may be kept."""
+        reference = self._reference
+        if self._size is None or not reference.anchors:
+            return None
+        return View(
+            size=(self._size[0], self._size[1]),
+            anchors=tuple(reference.anchors),
+            sharpness=reference.sharpness,
+            plain_sharpness=reference.plain_sharpness,
+        )
+
     def look(self, grey: Image, *, now_s: float, now_ms: int) -> list[FaultChange]:
         """Judge one picture; the alarms that start or end with it."""
         changes = self._frozen(grey, now_s, now_ms)
@@ -178,7 +198,7 @@ class FaultWatch:
             self._size = grey.shape
         self._odd_size = grey.shape != self._size
         changes += self._step(VideoFault.RESOLUTION, self._odd_size, "size_changed", now_s, now_ms)
-        if not self._odd_size:
+        if not self._odd_size and (not self._reference.anchors or now_s - self._began_s >= _SETTLE_S):
             changes += self._view(grey, now_s, now_ms)
         return changes
 
@@ -207,9 +227,10 @@ class FaultWatch:
             return False
         if now.structured < _ENOUGH_STRUCTURE or now.mean < 18.0 or now.mean > 235.0:
             return False
-        self._reference.anchors.append(_Anchor(now, 0.0, 0.0))
+        self._reference.anchors.append(Anchor(now, 0.0, 0.0))
         self._reference.sharpness = now.sharpness / max(now.spread, 4.0) ** 2
         self._reference.plain_sharpness = now.sharpness
+        self._revision += 1
         return True
 
     def _adapt(self, now: Condition, moved: Shift, now_s: float) -> None:
@@ -229,10 +250,11 @@ class FaultWatch:
         if reference.unlike_since_s is None:
             reference.unlike_since_s = now_s
         if now_s - reference.unlike_since_s >= _ANCHOR_WAIT_S and verdict.numbers["likeness"] >= 0.4:
-            reference.anchors.append(_Anchor(now, moved.x, moved.y))
+            reference.anchors.append(Anchor(now, moved.x, moved.y))
             if len(reference.anchors) > _MOST_ANCHORS:
                 del reference.anchors[1]  # never the first
             reference.unlike_since_s = None
+            self._revision += 1
 
     def _shaking(self, now_s: float) -> bool:
         """Whether the view jumps to and fro: several changes of direction, each worth seeing."""

@@ -24,12 +24,14 @@ from sealwatch.edge.video.ports import Demand, ObjectDetector, StageTimes
 from sealwatch.edge.video.signal_loss import SignalState
 from sealwatch.edge.video.snapshot import jpeg
 from sealwatch.edge.video.source import open_source
+from sealwatch.edge.video.views import Keeping, MemoryViews, ViewError, ViewStore, due
 
 logger = logging.getLogger(__name__)
 
 SAMPLE_EVERY_S: Final = 20.0
 RECONNECT_CAP_S: Final = 20.0
 UNCHANGED_S: Final = 60.0  # a living sensor's noise changes the picture sooner than this
+_NOT_KEPT: Final = -1  # no revision of a view: what could not be written is due again
 PICTURE_WITHIN_S: Final = 8.0  # idle cameras are decoded at key frames only, which may be seconds apart
 
 
@@ -65,7 +67,10 @@ class CameraWatcher:
         *,
         connect: Callable[[CameraSettings, Clock, StageTimes, Demand], FrameSource] = open_source,
         new_id: Callable[[], str] = random_id,
+        views: ViewStore | None = None,
     ) -> None:
+        self._views = views if views is not None else MemoryViews()
+        self._told_unkept = False
         self._camera, self._detector, self._sink, self._clock = camera, detector, sink, clock
         self._connect, self._new_id = connect, new_id
         self.times = StageTimes()
@@ -81,7 +86,7 @@ class CameraWatcher:
 
     def run(self, stop: threading.Event) -> None:
         """Watch until `stop` is set, reconnecting for ever. Raises SettingsError for a secret that is not there."""
-        analyser = Analyser(self._camera, self._detector, times=self.times, new_id=self._new_id, demand=self._demand)
+        analyser, kept = self._analyser()
         signal = SignalState(quiet_since_s=self._clock.monotonic_s(), quiet_since_ms=self._clock.wall_ms())
         interval = _Interval(self._clock.monotonic_s())
         attempt = 0
@@ -95,6 +100,7 @@ class CameraWatcher:
                     look = analyser.look(frame)
                     self._tell(analyser, look, frame)
                     self._show(frame)
+                    kept = self._keep_view(analyser, kept, frame.monotonic_s)
                     interval = self._measure(interval, look, frame)
             except SourceError as error:
                 self._went_down(error)
@@ -142,6 +148,32 @@ class CameraWatcher:
         """Give the picture to whoever asked; on this thread, because a decoded picture belongs to it."""
         while self._asked:
             self._asked.popleft().put(jpeg(frame.colour()))
+
+    def _analyser(self) -> tuple[Analyser, Keeping]:
+        """The chain, with the reference picture of an earlier life where there is one."""
+        view, now_s = None, self._clock.monotonic_s()
+        try:
+            view = self._views.load()
+        except ViewError as error:
+            logger.warning("camera %s: %s", self._camera.camera_id, error)
+        analyser = Analyser(
+            self._camera, self._detector, times=self.times, new_id=self._new_id, demand=self._demand, view=view
+        )
+        return analyser, Keeping(analyser.view_revision, now_s)
+
+    def _keep_view(self, analyser: Analyser, kept: Keeping, now_s: float) -> Keeping:
+        """Write the reference picture when it is due; without a disk it is kept in memory and tried again later."""
+        if not due(kept, analyser.view_revision, now_s) or (view := analyser.view) is None:
+            return kept
+        try:
+            self._views.save(view)
+        except ViewError as error:
+            if not self._told_unkept:
+                logger.warning("camera %s: %s; a restart would forget the view", self._camera.camera_id, error)
+            self._told_unkept = True
+            return Keeping(_NOT_KEPT, now_s)
+        self._told_unkept = False
+        return Keeping(analyser.view_revision, now_s)
 
     def _pictures(self, stop: threading.Event) -> Iterator[Frame]:
         self._demand.idle = False
