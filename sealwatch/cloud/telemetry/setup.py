@@ -24,6 +24,8 @@ from sealwatch.cloud.telemetry.victoria import VictoriaTelemetry
 
 DAY_S: Final = 86_400
 WINDOWS: Final = {Tier.MINUTES: "1m", Tier.HOURS: "1h", Tier.DAYS: "1d"}
+SHARD_DAYS: Final = {Tier.RAW: 1, Tier.MINUTES: 28, Tier.HOURS: 182, Tier.DAYS: 3640}
+"""A query opens every series once in every shard that its span touches: a year of roll-ups should touch few."""
 EVERY: Final = {Tier.MINUTES: "1m", Tier.HOURS: "1h", Tier.DAYS: "1h"}
 
 
@@ -103,7 +105,8 @@ def _influx1(client: httpx.Client, bucket: str, retention: Retention) -> list[St
         base, days = database(bucket, tier), retention.days(tier)
         duration = f"{days}d" if days else "INF"
         if base not in there:
-            run(f"CREATE DATABASE {name(base)} WITH DURATION {duration} NAME {name('kept')}")
+            shard = f"{SHARD_DAYS[tier]}d"
+            run(f"CREATE DATABASE {name(base)} WITH DURATION {duration} SHARD DURATION {shard} NAME {name('kept')}")
             steps.append(Step(outcome="made", what=f"database {base}", detail=f"kept {duration}"))
         else:
             policies = [row for series in run(f"SHOW RETENTION POLICIES ON {name(base)}") for row in series["values"]]
@@ -166,7 +169,7 @@ class Influx2:
         steps = []
         for tier in Tier:
             base, days = database(bucket, tier), retention.days(tier)
-            bucket_id, step = self._bucket(org_id, base, days)
+            bucket_id, step = self._bucket(org_id, base, days, SHARD_DAYS[tier])
             steps += [step, self._mapping(org_id, base, bucket_id)]
         steps += [self._task(org_id, f"{bucket}_to_{tier}", flux_task(bucket, tier, self._org)) for tier in WINDOWS]
         return steps
@@ -177,8 +180,9 @@ class Influx2:
             raise ValueError(f"{self._client.base_url}: there is no organisation {self._org!r}; name one of yours")
         return str(found[0]["id"])
 
-    def _bucket(self, org_id: str, base: str, days: int) -> tuple[str, Step]:
-        rules = [{"type": "expire", "everySeconds": days * DAY_S}] if days else []
+    def _bucket(self, org_id: str, base: str, days: int, shard_days: int) -> tuple[str, Step]:
+        shard = {"shardGroupDurationSeconds": shard_days * DAY_S}
+        rules = [{"type": "expire", "everySeconds": days * DAY_S} | shard]  # 0 seconds: for ever
         asked = {"name": base, "orgID": org_id}
         found = call(self._client, "GET", "/api/v2/buckets", params=asked).json().get("buckets", [])
         kept = f"kept {days} days" if days else "kept for ever"

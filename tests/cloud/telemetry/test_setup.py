@@ -67,10 +67,13 @@ def test_a_fresh_influxdb_2_gets_buckets_mappings_and_tasks_and_the_second_time_
     first = set_up(twin.client(), bucket="seal", org="gov", retention=Retention())
     assert {step.outcome for step in first} == {"made"}
     assert {b["name"]: b["retentionRules"] for b in twin.buckets} == {
-        "seal": [{"type": "expire", "everySeconds": 30 * 86_400}],
-        "seal_minutes": [{"type": "expire", "everySeconds": 1825 * 86_400}],
-        "seal_hours": [],
-        "seal_days": [],
+        name: [{"type": "expire", "everySeconds": kept * 86_400, "shardGroupDurationSeconds": shard * 86_400}]
+        for name, kept, shard in (
+            ("seal", 30, 1),
+            ("seal_minutes", 1825, 28),
+            ("seal_hours", 0, 182),
+            ("seal_days", 0, 3640),
+        )
     }
     assert {m["database"]: m["bucketID"] for m in twin.mappings} == {b["name"]: b["id"] for b in twin.buckets}
     assert all(m["default"] for m in twin.mappings)
