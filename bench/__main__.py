@@ -11,6 +11,7 @@ import argparse
 import datetime as dt
 import os
 import platform
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -37,6 +38,21 @@ def machine() -> str:
     )
 
 
+def kept(text: str) -> dict[str, str]:
+    """The sections of a written document by the name of their measurement."""
+    parts = re.split(r"^<!-- (\w+) -->$", text, flags=re.MULTILINE)
+    return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def document(sections: dict[str, str]) -> str:
+    """The whole document, in the order of `NAMES`."""
+    head = (
+        "# Benchmarks\n\nWritten by `python -m bench --write`; each section names its day and machine. "
+        "Nothing here was run on a Raspberry Pi."
+    )
+    return "\n\n".join([head, *(f"<!-- {name} -->\n{sections[name]}" for name in NAMES if name in sections)]) + "\n"
+
+
 def main() -> int:
     """Run what was asked for; 1 where a measurement failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -46,23 +62,20 @@ def main() -> int:
     unknown = set(options.names) - set(NAMES)
     if unknown:
         parser.error(f"there is no measurement {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    today = dt.datetime.now(tz=dt.UTC).date().isoformat()
-    sections = [
-        f"# Benchmarks\n\nWritten by `python -m bench --write` on {today}. Machine: {machine()}.",
-        "Nothing here was run on a Raspberry Pi.",
-    ]
+    origin = f"*{dt.datetime.now(tz=dt.UTC).date().isoformat()}, {machine()}*"
     failed = False
     for name in options.names or NAMES:
         print(f"== {name}", file=sys.stderr, flush=True)
-        done = subprocess.run(
-            [sys.executable, "-m", f"bench.{name}"], stdout=subprocess.PIPE, text=True, cwd=FOLDER.parent
-        )
-        failed |= done.returncode != 0
-        text = done.stdout.strip() if done.returncode == 0 else f"## {name}\n\nfailed with exit code {done.returncode}"
-        sections.append(text)
-        print(text + "\n", flush=True)
-    if options.write and not failed:
-        TARGET.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+        command = [sys.executable, "-m", f"bench.{name}"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=FOLDER.parent)
+        if done.returncode != 0:
+            print(f"{name} failed with exit code {done.returncode}", file=sys.stderr, flush=True)
+            failed = True
+            continue
+        print(done.stdout.strip() + "\n", flush=True)
+        if options.write:
+            sections = kept(TARGET.read_text(encoding="utf-8")) if TARGET.exists() else {}
+            TARGET.write_text(document(sections | {name: f"{done.stdout.strip()}\n\n{origin}"}), encoding="utf-8")
     return int(failed)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from bench import vision_clips, vision_speed
 from sealwatch.base.errors import CommandFailed, UsageError
+from sealwatch.demo import clip
 from sealwatch.edge.cli_replay import load_detector
 
 _PARTS = ("labels", "disturbances", "speed")
@@ -28,7 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     default = os.environ.get("SEALWATCH_SHARED_DATA", str(Path(__file__).resolve().parents[2] / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=Path(default))
-    parser.add_argument("--clip", type=Path, help="recording for the comparison of speed")
+    parser.add_argument("--clip", type=Path, default=clip.cached_clip(), help="recording for the comparison of speed")
     parser.add_argument("--parts", default=",".join(_PARTS))
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
