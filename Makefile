@@ -55,7 +55,7 @@ bench-vision: $(READY) models clip ## what the eyes can do, and what they cost
 	$(BIN)/python -m bench vision
 
 bench-power: $(READY) ## what the meter rules can do
-	$(BIN)/python -m bench power meter_line
+	$(BIN)/python -m bench power meter_line sampler
 
 bench-cloud: $(READY) ## ingest and time series stores
 	$(BIN)/python -m bench ingest telemetry
