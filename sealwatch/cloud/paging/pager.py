@@ -39,8 +39,10 @@ LEASE_S: Final = 60.0
 """Longer than any channel takes: after this a worker that holds a page is taken for gone."""
 AUDIT_EVERY_S: Final = 15.0
 _BUSY_WAIT_S: Final = 1.0
-_TOGETHER: Final = 25
+_TOGETHER: Final = 10
 """Rows of one digest in one transaction: a red page's own transaction never waits for many."""
+_GIVE_WAY_S: Final = 0.05
+"""Between two of them, because SQLite gives its lock to whoever asks at the right moment."""
 
 
 def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
@@ -195,26 +197,23 @@ class Pager:
         if len(page_ids) == 1:
             with self._database.write() as session:
                 return self._claim(session, page_ids[0], now_ms)
-        claims: list[store.Claim] = []
-        requests: list[PageRequest] = []
-        until_ms = now_ms + round(LEASE_S * 1000)
-        channel = ""
-        for chunk in batched(page_ids, _TOGETHER):
-            with self._database.write() as session:
-                for page_id in chunk:
-                    if len(requests) < digest.SHOWN:
-                        ready = self._claim(session, page_id, now_ms)
-                        if ready is not None:
-                            claims += ready.claims
-                            requests.append(ready.request)
-                            channel = ready.channel
-                        continue
-                    claim = store.claim(session, page_id, worker=self._worker, now_ms=now_ms, until_ms=until_ms)
-                    if claim is not None:
-                        claims.append(claim)
-        if len(requests) < 2:
-            return _Claimed(tuple(claims), requests[0], channel) if requests else None
-        return _Claimed(tuple(claims), digest.compose(requests, [claim.page_id for claim in claims]), channel)
+        shown: list[_Claimed] = []
+        with self._database.write() as session:
+            for page_id in page_ids[: digest.SHOWN]:
+                ready = self._claim(session, page_id, now_ms)
+                if ready is not None:
+                    shown.append(ready)
+            if not shown:
+                return None
+            until_ms = now_ms + round(LEASE_S * 1000)
+            others = store.claim_all(
+                session, page_ids[digest.SHOWN :], worker=self._worker, now_ms=now_ms, until_ms=until_ms
+            )
+        claims = (*(ready.claims[0] for ready in shown), *others)
+        if len(claims) == 1:
+            return shown[0]
+        request_ = digest.compose([ready.request for ready in shown], [claim.page_id for claim in claims])
+        return _Claimed(claims, request_, shown[0].channel)
 
     def _claim(self, session: Session, page_id: str, now_ms: int) -> _Claimed | None:
         until_ms = now_ms + round(LEASE_S * 1000)
@@ -255,6 +254,8 @@ class Pager:
             submission = self._submit(ready.request, ready.channel)
             for claims in batched(ready.claims, _TOGETHER):
                 self._settle(claims, submission)
+                if len(ready.claims) > _TOGETHER:
+                    self._stop.wait(_GIVE_WAY_S)
         finally:
             with self._lock:
                 self._in_flight -= 1

