@@ -26,8 +26,10 @@ class Line:
     """Use in a `with` statement. Every method raises ModemError for a refusal, a silence or a port that is gone."""
 
     def __init__(self, device: str, baud: int) -> None:
-        import serial
-
+        try:
+            import serial
+        except ModuleNotFoundError:
+            raise ModemError("a modem needs the package pyserial; run: pip install 'sealwatch[gsm]'") from None
         self._failure = (serial.SerialException, OSError)
         self._held = ""
         self._waiting: list[str] = []  # whole lines that nobody has read yet
