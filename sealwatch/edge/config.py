@@ -17,14 +17,29 @@ VIEW_FOLDER = "views"  # below data_dir: the cameras' reference pictures
 Ratio = Annotated[float, Meta(ge=0, le=1)]
 
 
-class ZoneSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A polygon to watch, in parts of the picture, so that it survives a change of resolution."""
+class RegionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A polygon in parts of the picture, so that it survives a change of resolution."""
 
     name: Annotated[str, Meta(min_length=1, max_length=64, description="What people call the place.")]
     polygon: Annotated[
         list[tuple[Ratio, Ratio]],
         Meta(min_length=3, max_length=64, description="Corners [x, y], 0 to 1 from the top left corner."),
     ]
+
+
+class ZoneSettings(RegionSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A polygon where people, vehicles and animals are watched for."""
+
+    dwell_s: (
+        Annotated[
+            float, Meta(ge=0, le=600, description="Somebody must be in it this long; else the camera's on-delay.")
+        ]
+        | None
+    ) = None
+    loiter_s: (
+        Annotated[float, Meta(ge=1, le=86_400, description="A person in it longer is loitering and raises the level.")]
+        | None
+    ) = None
 
 
 class LineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,7 +69,7 @@ class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     zones: Annotated[list[ZoneSettings], Meta(max_length=32, description="Empty: the whole picture.")] = []
     lines: Annotated[list[LineSettings], Meta(max_length=16, description="Where people in and out are counted.")] = []
     equipment: Annotated[
-        list[ZoneSettings], Meta(max_length=8, description="Regions on a drum, sheave, rope or belt: does it run?")
+        list[RegionSettings], Meta(max_length=8, description="Regions on a drum, sheave, rope or belt: does it run?")
     ] = []
     person_on_delay_s: Annotated[float, Meta(ge=0, le=60, description="A person must be seen this long.")] = 1.0
     person_off_delay_s: Annotated[float, Meta(ge=1, le=600, description="Nobody for this long ends the alarm.")] = 10.0

@@ -112,7 +112,7 @@ class Analyser:
         self._tracks = TrackState()
         self.zones = zones_of(camera.zones)
         self._counters = [_Counter(line) for line in lines.lines_of(camera.lines)]
-        self._watches = [_Watch(zone, rule) for zone in self.zones for rule in _rules_of(camera)]
+        self._watches = [_Watch(zone, rule) for zone in self.zones for rule in _rules_of(camera, zone)]
 
     @property
     def view(self) -> View | None:
@@ -299,7 +299,7 @@ class Analyser:
             alarm_id=watch.alarm_id,
             kind=watch.rule.kind,
             phase=transition.phase,
-            level=_LEVELS[watch.rule.kind],
+            level=Level.RED if transition.loitering else _LEVELS[watch.rule.kind],
             zone=watch.zone.name,
             score=round(transition.score, 3),
             reason=transition.reason,
@@ -312,6 +312,9 @@ class Analyser:
                 "strong_looks": float(transition.looks),
                 "on_delay_s": watch.rule.on_delay_s,
                 "alarm_score": watch.rule.alarm_score,
+                **({"stay_s": round(transition.stay_s, 2)} if transition.phase is not Phase.END else {}),
+                "dwell_s": watch.rule.dwell_s,
+                **({"loiter_s": watch.rule.loiter_s} if watch.rule.loiter_s else {}),
             },
         )
 
@@ -321,9 +324,17 @@ def boxes_of(look: Look, now_s: float) -> list[tuple[Box, str, float]]:
     return [(t.box, t.label, t.scores[-1]) for t in look.tracks if t.alive and now_s - t.seen_s < 1.0]
 
 
-def _rules_of(camera: CameraSettings) -> list[PresenceRule]:
-    on_delay_s, off_delay_s = camera.person_on_delay_s, camera.person_off_delay_s
+def _rules_of(camera: CameraSettings, zone: Zone) -> list[PresenceRule]:
+    on_delay_s, dwell_s = camera.person_on_delay_s, zone.dwell_s or 0.0
+    if zone.dwell_s is not None:
+        on_delay_s = min(on_delay_s, zone.dwell_s)
     return [
-        PresenceRule(kind=kind, on_delay_s=on_delay_s, off_delay_s=off_delay_s)
+        PresenceRule(
+            kind=kind,
+            on_delay_s=on_delay_s,
+            off_delay_s=camera.person_off_delay_s,
+            dwell_s=dwell_s,
+            loiter_s=zone.loiter_s if kind is AlarmKind.PERSON else None,
+        )
         for kind in (AlarmKind.PERSON, AlarmKind.VEHICLE, AlarmKind.ANIMAL)
     ]

@@ -40,6 +40,7 @@ def _sentence(decision: Decision, camera_id: str, language: Language) -> str:
         "place": place,
         "score": f"{decision.score:.0%}",
         "present_s": f"{decision.numbers.get('present_s', 0.0):.1f}",
+        "stay_s": f"{decision.numbers.get('stay_s', 0.0):.0f}",
         "count": f"{decision.numbers.get('count', 0.0):.0f}",
         "period_s": f"{decision.numbers.get('period_s', 0.0):.1f}",
         "in_total": f"{decision.numbers.get('in_total', 0.0):.0f}",
@@ -53,5 +54,7 @@ def _sentence(decision: Decision, camera_id: str, language: Language) -> str:
         return text.say(language, f"video.equipment.{decision.phase.value}", **values)
     if decision.kind is AlarmKind.LIVENESS:
         return text.say(language, f"video.loop.{decision.phase.value}", **values)
+    if decision.reason == "loitering":
+        return text.say(language, "video.presence.loitering", **values)
     group = "fault_alarm" if decision.code else "presence"
     return text.say(language, f"video.{group}.{decision.phase.value}", **values)

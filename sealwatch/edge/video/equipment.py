@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sealwatch.contract.codes import Phase
-from sealwatch.edge.config import ZoneSettings
+from sealwatch.edge.config import RegionSettings
 from sealwatch.edge.ports import Image
 from sealwatch.edge.video import delays
 from sealwatch.edge.video.delays import Delayed
@@ -47,7 +47,7 @@ class EquipmentChange:
 class EquipmentWatch:
     """One region. `look` takes pictures in the order of their time."""
 
-    def __init__(self, settings: ZoneSettings) -> None:
+    def __init__(self, settings: RegionSettings) -> None:
         self.name = settings.name
         xs, ys = [x for x, _ in settings.polygon], [y for _, y in settings.polygon]
         self._box = Box(min(xs), min(ys), max(xs), max(ys))

@@ -11,10 +11,16 @@ from sealwatch.edge.video.geometry import Point
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A named polygon; without corners it is the whole picture."""
+    """A named polygon; without corners it is the whole picture.
+
+    `dwell_s` is how long somebody must be in it to be an alarm, `loiter_s` from when on a person is loitering; None:
+    the camera's on-delay, and never.
+    """
 
     name: str
     polygon: tuple[Point, ...] = ()
+    dwell_s: float | None = None
+    loiter_s: float | None = None
 
     def contains(self, point: Point) -> bool:
         """Whether `point` (relative) lies inside, by the even-odd rule; points on the picture's rim count as inside it.
@@ -40,4 +46,7 @@ def zones_of(settings: Sequence[ZoneSettings]) -> tuple[Zone, ...]:
     """The camera's zones; with none configured the whole picture is watched."""
     if not settings:
         return (WHOLE_PICTURE,)
-    return tuple(Zone(name=zone.name, polygon=tuple(zone.polygon)) for zone in settings)
+    return tuple(
+        Zone(name=zone.name, polygon=tuple(zone.polygon), dwell_s=zone.dwell_s, loiter_s=zone.loiter_s)
+        for zone in settings
+    )

@@ -17,12 +17,14 @@ import pytest
 
 from sealwatch.base.clock import Clock, ManualClock
 from sealwatch.base.errors import CommandFailed, UsageError
-from sealwatch.contract.codes import Level, Phase
+from sealwatch.contract.codes import AlarmKind, Level, Phase
 from sealwatch.edge import cli_replay
 from sealwatch.edge.cli_replay import replay
 from sealwatch.edge.config import CameraSettings, ZoneSettings
 from sealwatch.edge.ports import Frame, FrameSource, Image, MemorySink, PictureTaker, SourceError
 from sealwatch.edge.video import snapshot
+from sealwatch.edge.video.analyser import Analyser
+from sealwatch.edge.video.drafts import draft
 from sealwatch.edge.video.geometry import Box
 from sealwatch.edge.video.ports import Demand, PlainDetection, ScriptedDetector, StageTimes
 from sealwatch.edge.video.watcher import CameraWatcher
@@ -160,6 +162,23 @@ def test_a_snapshot_is_small_and_shows_box_and_zone() -> None:
     assert shown.shape == calm.shape
     edge = shown[int(0.65 * clips.HEIGHT), int(0.4 * clips.WIDTH)].astype(int)
     assert edge[2] - edge[1] > 60
+
+
+def test_loitering_in_a_zone_raises_the_level_to_red_with_a_sentence_of_its_own() -> None:
+    zone = ZoneSettings(name="gate", polygon=[(0, 0), (1, 0), (1, 1), (0, 1)], dwell_s=3.0, loiter_s=8.0)
+    analyser = Analyser(CameraSettings(camera_id="c", source="x", zones=[zone]), clips.detector())
+    decisions = []
+    for n, picture in enumerate(clips.visit(seconds=16, fps=5, enters_s=2, leaves_s=16)):
+        decisions += analyser.look(clips.frame_of(picture, n / 5)).decisions
+    told = [d for d in decisions if d.kind is AlarmKind.PERSON]
+    assert [(d.phase, d.reason, d.level) for d in told] == [
+        (Phase.START, "seen_long_enough", Level.ORANGE),
+        (Phase.UPDATE, "loitering", Level.RED),
+    ]
+    assert 3.0 <= told[0].pts_s - 2.0 <= 4.0
+    assert 8.0 <= told[1].pts_s - 2.0 <= 9.0
+    assert told[1].numbers["loiter_s"] == 8.0
+    assert "loitering for 8 s" in draft(told[1], "c").sentence_en
 
 
 class Camera:

@@ -187,3 +187,63 @@ def test_a_hiccup_of_the_signal_is_no_alarm_a_loss_is_one_and_it_ends_when_pictu
     assert 23.9 <= told[0][0] <= 24.1
     assert 31.0 <= told[1][0] <= 31.1
     assert state.started_ms == 19_900
+
+
+DWELL = PresenceRule(kind=AlarmKind.PERSON, on_delay_s=1.0, off_delay_s=10.0, dwell_s=5.0, loiter_s=20.0)
+
+
+def seen_from(begin_s: float, end_s: float, *, track: int = 1) -> list[tuple[float, list[Presence]]]:
+    return [(round(begin_s + n / 5, 1), [person(track=track)]) for n in range(round((end_s - begin_s) * 5))]
+
+
+def test_a_zone_with_a_dwell_alarms_only_for_who_stays_and_says_since_when() -> None:
+    state, told = play(seen_from(0, 4.8), DWELL)
+    assert told == []
+    assert state.reason == "dwell"
+    _, told = play(seen_from(0, 8), DWELL)
+    assert [(t, x.phase, x.reason, x.started_ms) for t, x in told] == [(5.0, Phase.START, "seen_long_enough", 0)]
+    assert told[0][1].stay_s == 5.0
+
+
+def test_people_who_pass_one_after_another_do_not_add_up_to_a_dwell() -> None:
+    looks = [look for n in range(6) for look in seen_from(3 * n, 3 * n + 3, track=n)]
+    assert play(looks, DWELL)[1] == []
+    assert [t for t, _ in play(looks)[1]][:1] == [1.0], "without a dwell the same passage is an alarm at once"
+
+
+def test_a_step_across_the_rim_or_behind_a_post_does_not_end_a_stay_and_leaving_does() -> None:
+    stepped = [*seen_from(0, 3), (3.0, []), (4.0, []), (5.0, []), *seen_from(5.2, 8)]
+    assert [(t, x.started_ms) for t, x in play(stepped, DWELL)[1]] == [(6.2, 0)], "on-delay after the gap, whole stay"
+    left = [*seen_from(0, 3), *((3 + n / 5, []) for n in range(20)), *seen_from(7, 11.8)]
+    assert play(left, DWELL)[1] == []
+
+
+def test_who_stays_longer_than_loiter_is_told_once_an_alarm_and_the_end_still_says_so() -> None:
+    looks = [*seen_from(0, 60), *((60 + n / 5, []) for n in range(60))]
+    _, told = play(looks, DWELL)
+    assert [(t, x.phase, x.reason, x.loitering) for t, x in told] == [
+        (5.0, Phase.START, "seen_long_enough", False),
+        (20.0, Phase.UPDATE, "loitering", True),
+        (69.8, Phase.END, "nobody_for_off_delay", True),
+    ]
+    again = [*looks, *seen_from(80, 90)]
+    assert [x.loitering for _, x in play(again, DWELL)[1]] == [False, True, True, False], "the next alarm is a new one"
+
+
+def test_without_loiter_nobody_loiters() -> None:
+    assert [x.reason for _, x in play(seen_from(0, 90))[1]] == ["seen_long_enough"]
+
+
+@given(st.lists(st.sampled_from([0, 1, 2]), max_size=200), st.floats(0, 10), st.floats(1, 20))
+def test_no_alarm_before_a_whole_dwell_and_loitering_at_most_once_an_alarm(
+    tracks_seen: list[int], dwell_s: float, loiter_s: float
+) -> None:
+    rule = PresenceRule(kind=AlarmKind.PERSON, on_delay_s=1.0, off_delay_s=3.0, dwell_s=dwell_s, loiter_s=loiter_s)
+    _, told = play([(n / 5, [person(track=t)] if t else []) for n, t in enumerate(tracks_seen)], rule)
+    loitering = 0
+    for now_s, transition in told:
+        if transition.phase is Phase.START:
+            assert now_s - transition.started_ms / 1000 >= dwell_s - 0.01
+            loitering = 0
+        loitering += transition.reason == "loitering"
+        assert loitering <= 1
