@@ -6,7 +6,6 @@ import itertools
 import secrets
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,8 +13,7 @@ from sqlalchemy import select
 
 from sealwatch.base.clock import ManualClock
 from sealwatch.cloud.auth.links import LinkSigner
-from sealwatch.cloud.db import migrate
-from sealwatch.cloud.db.engine import Database, open_database, sqlite_url
+from sealwatch.cloud.db.engine import Database, open_database
 from sealwatch.cloud.db.tables import Incident, IncidentEvent, Node, Page, Site
 from sealwatch.cloud.evidence.store import MemoryEvidence
 from sealwatch.cloud.incidents import service
@@ -83,17 +81,16 @@ class World:
 
     def __init__(
         self,
-        folder: Path,
+        database_url: str,
         *,
         ladder: Ladder = TWO_STEPS,
         telemetry: TelemetryStore | None = None,
         evidence: EvidenceStore | None = None,
     ) -> None:
-        self.file = folder / "cloud.sqlite"
+        self.database_url = database_url
         self.clock = ManualClock()
         self.start_ms = self.clock.wall_ms()
-        self.database: Database = open_database(sqlite_url(self.file))
-        migrate.migrate(self.database.engine)
+        self.database: Database = open_database(database_url)
         self.keys = {"node-1": Ed25519PrivateKey.generate(), "node-2": Ed25519PrivateKey.generate()}
         self.boot_id = secrets.token_hex(16)
         self.seq = itertools.count(1)
@@ -141,12 +138,16 @@ class World:
         )
 
     def restart(self) -> None:
-        """The process ends and another one opens the same file."""
+        """The process ends and another one opens the same database."""
         self.database.close()
-        self.database = open_database(sqlite_url(self.file))
+        self.database = open_database(self.database_url)
         self.recorder, self.pager = self.new_recorder(), self.new_pager("worker-1")
         self.pager.take_over()
         self.pager.audit()
+
+    def close(self) -> None:
+        """Let go of the database that is open by now."""
+        self.database.close()
 
     # What nodes send
 

@@ -7,6 +7,10 @@ SQLite runs in WAL mode with ``synchronous=FULL``: a commit that returned is on 
 the write lock at its start (BEGIN IMMEDIATE), because one that reads first and writes later can be refused half-way
 (https://www.sqlite.org/isolation.html, SQLITE_BUSY_SNAPSHOT); within this process writers queue up fairly instead of
 polling the lock.
+
+On PostgreSQL (READ COMMITTED) writers run side by side, so one that reads first holds what it is going to change with
+``with_for_update``, always in this order: sites, incidents, pages, each by their keys. Whoever holds a page's incident
+may touch its pages; nobody takes an incident while holding a page. That order is what keeps them from deadlocks.
 """
 
 from __future__ import annotations
@@ -91,7 +95,11 @@ def is_passing(error: BaseException) -> bool:
         return False
     code = getattr(error.orig, "sqlite_errorcode", None)
     # SQLite reports a bad statement as an operational error too; the low byte is the primary result code.
-    return code is None or (code & 0xFF) in _PASSING_SQLITE
+    if code is not None:
+        return (code & 0xFF) in _PASSING_SQLITE
+    # PostgreSQL: class 54 means that the statement is beyond a limit of the program, today and tomorrow
+    # (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+    return not (getattr(error.orig, "sqlstate", None) or "").startswith("54")
 
 
 class Database:

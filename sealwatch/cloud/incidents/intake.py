@@ -35,10 +35,10 @@ class Taken:
 class Intake:
     """Opens, joins and raises incidents for the alarms of one batch.
 
-    What they touch is read once for all of them, with a handful of queries, and the sites are held until the commit:
-    one decision a site at a time, whoever else is at work. Transitions may come late or out of order (a message can
-    overtake another on its way): an older one never undoes a newer one. An alarm whose incident a person has closed
-    stays with it; it opens no other one.
+    What they touch is read once for all of them, with a handful of queries. Sites and incidents are held until the
+    commit: one decision a site at a time, whoever else is at work. Transitions may come late or out of
+    order (a message can overtake another on its way): an older one never undoes a newer one. An alarm whose incident a
+    person has closed stays with it; it opens no other one.
     """
 
     def __init__(self, session: Session, alarms: Sequence[Alarm], *, ladder: Ladder, now_ms: int) -> None:
@@ -52,7 +52,8 @@ class Intake:
         named = {row.incident_id for row in self._rows.values()}
         is_open = Incident.state.in_([str(state) for state in states.OPEN])
         found = select(Incident).where(or_(Incident.incident_id.in_(named), Incident.site_id.in_(sites) & is_open))
-        self._incidents = {incident.incident_id: incident for incident in session.scalars(found)}
+        held_incidents = found.order_by(Incident.incident_id).with_for_update()
+        self._incidents = {incident.incident_id: incident for incident in session.scalars(held_incidents)}
         self._open = {i.site_id: i for i in self._incidents.values() if State(i.state) in states.OPEN}
         self._facts = self._read_facts([incident.incident_id for incident in self._open.values()])
 

@@ -111,9 +111,12 @@ class Pager:
         self._executor.shutdown(wait=True)
 
     def take_over(self) -> None:
-        """At the start of the only service on a database: whoever was sending a page is gone."""
+        """At the start: what this worker was sending when it died is free. Other workers' pages are their own."""
+        mine = select(Page.page_id).where(Page.state == "sending", Page.claimed_by == self._worker)
         with self._database.write() as session:
-            session.execute(update(Page).where(Page.state == "sending").values(claimed_until_ms=0))
+            ids = list(session.scalars(mine))
+            store.hold_incidents(session, ids)
+            session.execute(update(Page).where(Page.page_id.in_(ids)).values(claimed_until_ms=0))
 
     def _run(self) -> None:
         seen = self._changes.version
@@ -151,6 +154,7 @@ class Pager:
             return 0
         claimed: list[_Claimed] = []
         with self._database.write() as session:
+            store.hold_incidents(session, ids)
             for page_id in ids:
                 ready = self._claim(session, page_id, now_ms)
                 if ready is not None:

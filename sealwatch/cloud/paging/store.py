@@ -36,8 +36,15 @@ def view_incident(incident: Incident) -> IncidentView:
     )
 
 
+def hold_incidents(session: Session, page_ids: Sequence[str]) -> list[Incident]:
+    """The incidents of these pages as they are now, held until the caller's commit; one at a time decides on each."""
+    wanted = select(Page.incident_id).where(Page.page_id.in_(page_ids))
+    held = select(Incident).where(Incident.incident_id.in_(wanted)).order_by(Incident.incident_id)
+    return list(session.scalars(held.with_for_update().execution_options(populate_existing=True)))
+
+
 def pages_of(session: Session, incident_id: str) -> list[PageView]:
-    """The pages of an incident as they are now, oldest first, held until the caller's commit."""
+    """The pages of an incident as they are now, oldest first. The caller holds the incident, or only reads."""
     rows = session.execute(
         select(
             Page.page_id,
@@ -51,7 +58,6 @@ def pages_of(session: Session, incident_id: str) -> list[PageView]:
         )
         .where(Page.incident_id == incident_id)
         .order_by(Page.cycle, Page.step)
-        .with_for_update()
     )
     return [
         PageView(
@@ -156,7 +162,10 @@ def claim(session: Session, page_id: str, *, worker: str, now_ms: int, until_ms:
 
 
 def claim_all(session: Session, page_ids: Sequence[str], *, worker: str, now_ms: int, until_ms: int) -> list[Claim]:
-    """Take those of `page_ids` that are to be had. One UPDATE decides it, so that two workers never both have one."""
+    """Take those of `page_ids` that are to be had; the caller holds their incidents (`hold_incidents`).
+
+    One UPDATE decides it, so that two workers never both have one.
+    """
     unanswered = select(Incident.incident_id).where(Incident.state.in_([str(s) for s in states.UNANSWERED]))
     rows = session.execute(
         update(Page)
@@ -181,10 +190,10 @@ def settle(
     A page that was taken is never sent again. One that failed and is worth another try becomes due at `retry_at_ms`
     as long as tries are left and nobody has answered.
     """
-    page = session.get(Page, page_id, with_for_update=True, populate_existing=True)
-    if page is None or page.state != "sending" or page.claimed_by != worker:
+    (incident,) = hold_incidents(session, [page_id])
+    page = session.get_one(Page, page_id, with_for_update=True, populate_existing=True)
+    if page.state != "sending" or page.claimed_by != worker:
         return None
-    incident = session.get_one(Incident, page.incident_id, with_for_update=True, populate_existing=True)
     unanswered = State(incident.state) in states.UNANSWERED
     before, after = incident.state, incident.state
     if submission.ok:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from sealwatch.base.errors import UsageError
 from sealwatch.cloud.db import migrate
@@ -15,16 +16,23 @@ from sealwatch.cloud.db.engine import open_engine, sqlite_url
 from sealwatch.cloud.db.tables import Base
 
 
-def test_the_migrations_lead_to_the_models(tmp_path: Path) -> None:
-    engine = open_engine(sqlite_url(tmp_path / "db.sqlite"))
-    assert migrate.migrate(engine) == (None, migrate.newest_revision())
-    with engine.connect() as connection:
+@pytest.fixture
+def bare_engine(bare_url: str) -> Iterator[Engine]:
+    """Both databases in turn, without a table."""
+    engine = open_engine(bare_url)
+    yield engine
+    engine.dispose()
+
+
+def test_the_migrations_lead_to_the_models(bare_engine: Engine) -> None:
+    assert migrate.migrate(bare_engine) == (None, migrate.newest_revision())
+    with bare_engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         difference = compare_metadata(context, Base.metadata)
     assert difference == [], 'write the step with: python -m sealwatch.cloud.db.migrate "what changes"'
 
 
-def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
+def test_migrating_a_file_twice_changes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "db.sqlite"
     engine = open_engine(sqlite_url(file))
     migrate.migrate(engine)
@@ -35,25 +43,22 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     assert file.read_bytes() == before
 
 
-def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
-    engine = open_engine(sqlite_url(tmp_path / "db.sqlite"))
-    migrate.migrate(engine)
-    with engine.begin() as connection:
+def test_a_newer_database_is_left_alone(bare_engine: Engine) -> None:
+    migrate.migrate(bare_engine)
+    with bare_engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(UsageError, match="schema 9999"):
-        migrate.is_behind(engine)
+        migrate.is_behind(bare_engine)
 
 
-def test_a_strangers_database_is_left_alone(tmp_path: Path) -> None:
-    engine = open_engine(sqlite_url(tmp_path / "db.sqlite"))
-    with engine.begin() as connection:
+def test_a_strangers_database_is_left_alone(bare_engine: Engine) -> None:
+    with bare_engine.begin() as connection:
         connection.execute(text("CREATE TABLE invoices (id INTEGER)"))
     with pytest.raises(UsageError, match="invoices"):
-        migrate.migrate(engine)
+        migrate.migrate(bare_engine)
 
 
-def test_an_interrupted_migration_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = open_engine(sqlite_url(tmp_path / "db.sqlite"))
+def test_an_interrupted_migration_leaves_nothing_behind(bare_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     from alembic import op
 
     real = op.create_table
@@ -67,8 +72,8 @@ def test_an_interrupted_migration_leaves_nothing_behind(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(op, "create_table", third_fails)
     with pytest.raises(OSError, match="disk"):
-        migrate.migrate(engine)
+        migrate.migrate(bare_engine)
     monkeypatch.undo()
-    assert migrate.current_revision(engine) is None
-    migrate.migrate(engine)
-    assert not migrate.is_behind(engine)
+    assert migrate.current_revision(bare_engine) is None
+    migrate.migrate(bare_engine)
+    assert not migrate.is_behind(bare_engine)

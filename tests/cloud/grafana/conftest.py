@@ -10,7 +10,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from sealwatch.cloud.db import migrate
 from sealwatch.cloud.db.engine import open_database
 from sealwatch.cloud.grafana.queries import Engine
 from sealwatch.cloud.grafana.records import role_sql, schema_sql
@@ -19,8 +18,9 @@ from sealwatch.cloud.telemetry.reading import DAY_MS, HOUR_MS, Tier
 from sealwatch.cloud.telemetry.remote import ask, reader
 from sealwatch.cloud.telemetry.setup import Retention, database, set_up
 from sealwatch.cloud.telemetry.victoria import VictoriaTelemetry
+from tests.cloud.conftest import PostgresDatabases
 from tests.cloud.grafana import macros, world
-from tests.servers import Postgres, influx1_or_skip, postgres_or_skip, victoria_or_skip
+from tests.servers import Postgres, influx1_or_skip, victoria_or_skip
 
 BUCKET = "dashboards"
 Rows = list[dict[str, Any]]
@@ -111,23 +111,20 @@ def _fill(store: InfluxTelemetry | VictoriaTelemetry, now_ms: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres(now_ms: int) -> Iterator[Postgres]:
-    """The service's own tables, made by its migrations, and a read-only role for each of two counties."""
-    with postgres_or_skip() as server:
-        with psycopg.connect(_dsn(server, "postgres", "sealwatch"), autocommit=True) as admin:
-            admin.execute("CREATE DATABASE sealwatch")
-        opened = open_database(server.url("sealwatch"))
-        migrate.migrate(opened.engine)
-        with opened.write() as session:
-            world.fill(session, now_ms)
-        opened.close()
-        with psycopg.connect(_dsn(server, "sealwatch", "sealwatch"), autocommit=True) as owner:
-            owner.execute(schema_sql().encode())
-            for county in (world.COUNTY, world.OTHER):
-                made = role_sql(f"grafana_{county}", county, f"it's {county}").encode()
-                owner.execute(made)
-                owner.execute(made)  # a second time changes nothing
-        yield server
+def records_database(now_ms: int, postgres_databases: PostgresDatabases) -> str:
+    """The service's own tables, made by its migrations, and a read-only role for each of two counties; its name."""
+    name, server = postgres_databases.create(), postgres_databases.server
+    opened = open_database(server.url(name))
+    with opened.write() as session:
+        world.fill(session, now_ms)
+    opened.close()
+    with psycopg.connect(_dsn(server, name, "sealwatch"), autocommit=True) as owner:
+        owner.execute(schema_sql().encode())
+        for county in (world.COUNTY, world.OTHER):
+            made = role_sql(f"grafana_{county}", county, f"it's {county}").encode()
+            owner.execute(made)
+            owner.execute(made)  # a second time changes nothing
+    return name
 
 
 def _dsn(server: Postgres, name: str, user: str, password: str = "") -> str:
@@ -137,13 +134,15 @@ def _dsn(server: Postgres, name: str, user: str, password: str = "") -> str:
 
 
 @pytest.fixture(scope="session")
-def as_county(postgres: Postgres) -> Iterator[Callable[[str], psycopg.Connection[Any]]]:
+def as_county(
+    records_database: str, postgres_databases: PostgresDatabases
+) -> Iterator[Callable[[str], psycopg.Connection[Any]]]:
     """Connections as the read-only role of a county."""
     opened: dict[str, psycopg.Connection[Any]] = {}
 
     def connect(county: str) -> psycopg.Connection[Any]:
         if county not in opened:
-            dsn = _dsn(postgres, "sealwatch", f"grafana_{county}", f"it's {county}")
+            dsn = _dsn(postgres_databases.server, records_database, f"grafana_{county}", f"it's {county}")
             opened[county] = psycopg.connect(dsn, autocommit=True)
         return opened[county]
 

@@ -462,3 +462,19 @@ def test_an_audit_of_an_undisturbed_service_finds_nothing(world: World) -> None:
         world.clock.advance(1)
         world.pager.turn()
         assert world.pager.audit() == 0
+
+
+def test_a_worker_that_starts_takes_over_its_own_pages_and_leaves_those_of_others_alone(world: World) -> None:
+    other = world.new_pager("worker-2")
+
+    def another_worker_starts(_request: PageRequest) -> None:
+        world.webhook.before = None
+        other.take_over()
+        other.audit()
+        other.turn()
+
+    world.webhook.before = another_worker_starts
+    world.push(world.alarm("person"))
+    world.pager.turn()
+    assert world.pages_sent() == [(0, "to:wang")]
+    assert world.events("page_reclaimed") == []
