@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from sqlalchemy.exc import DatabaseError
+
 from sealwatch.base import settings as settings_
 from sealwatch.base import text
 from sealwatch.base.errors import UsageError
@@ -21,7 +23,8 @@ from sealwatch.base.mqtt import Session
 from sealwatch.base.text import Language
 from sealwatch.cloud.config import CloudSettings, data_dir
 from sealwatch.cloud.db import migrate
-from sealwatch.cloud.db.engine import open_engine, sqlite_url
+from sealwatch.cloud.db.engine import open_engine
+from sealwatch.cloud.db.place import database_url, is_server, unusable
 from sealwatch.cloud.paging.mail import EmailChannel
 from sealwatch.cloud.web.services import is_loopback
 
@@ -45,7 +48,7 @@ def run(settings: CloudSettings, path: Path, language: Language) -> list[Finding
         ("registry", lambda: _registry(settings, language)),
         ("ladder", lambda: _ladder(settings, language)),
         ("data", lambda: _data(folder, language)),
-        ("database", lambda: _database(folder, language)),
+        ("database", lambda: _database(settings, folder, language)),
         ("broker", lambda: _broker(settings, language)),
         ("web", lambda: _web(settings, language)),
     ]
@@ -93,18 +96,22 @@ def _data(folder: Path, language: Language) -> tuple[bool, str]:
     return enough, text.say(language, key, folder=folder, free_gb=f"{free_gb:.1f}")
 
 
-def _database(folder: Path, language: Language) -> tuple[bool, str]:
-    file = folder / "cloud.sqlite"
-    if not file.exists():
+def _database(settings: CloudSettings, folder: Path, language: Language) -> tuple[bool, str]:
+    url = database_url(settings.database, folder)
+    if not is_server(url) and not Path(str(url.database)).exists():
         return True, text.say(language, "cloud.found.schema_new")
-    engine = open_engine(sqlite_url(file))
+    engine = open_engine(url)
     try:
         behind = migrate.is_behind(engine)
         revision = migrate.current_revision(engine) or text.say(language, "cloud.schema.none")
+    except DatabaseError as error:
+        raise UsageError(unusable(url, error)) from None
     finally:
         engine.dispose()
-    key = "cloud.found.schema_behind" if behind else "cloud.found.schema"
-    return not behind, text.say(language, key, revision=revision)
+    if not behind:
+        return True, text.say(language, "cloud.found.schema", revision=revision)
+    key = "cloud.found.schema_behind_server" if is_server(url) else "cloud.found.schema_behind"
+    return False, text.say(language, key, revision=revision)
 
 
 def _broker(settings: CloudSettings, language: Language) -> tuple[bool, str]:

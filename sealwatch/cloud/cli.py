@@ -13,13 +13,15 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy.exc import DatabaseError
 
 from sealwatch.base import text
-from sealwatch.base.errors import CommandFailed
+from sealwatch.base.errors import CommandFailed, UsageError
 from sealwatch.cloud import check, logs
 from sealwatch.cloud.config import data_dir, load_cloud
 from sealwatch.cloud.db import migrate
-from sealwatch.cloud.db.engine import open_engine, sqlite_url
+from sealwatch.cloud.db.engine import open_engine
+from sealwatch.cloud.db.place import database_url, unusable
 from sealwatch.cloud.paging.channels import trial
 from sealwatch.cloud.service import Service, channels
 
@@ -68,9 +70,12 @@ def _migrate(arguments: argparse.Namespace) -> int:
     settings, language = load_cloud(arguments.config), text.terminal_language()
     folder = data_dir(settings, arguments.config)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    engine = open_engine(sqlite_url(folder / "cloud.sqlite"))
+    url = database_url(settings.database, folder)
+    engine = open_engine(url)
     try:
         before, after = migrate.migrate(engine)
+    except DatabaseError as error:
+        raise UsageError(unusable(url, error)) from None
     finally:
         engine.dispose()
     if before == after:

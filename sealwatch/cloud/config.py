@@ -95,6 +95,19 @@ class StepSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     channel: Annotated[Name, Meta(description="webhook, email, or the name of one of [[channels]].")]
 
 
+class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where incidents, pages and the registry are kept: SQLite in `data_dir`, or a PostgreSQL server."""
+
+    url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(postgresql(\+psycopg)?://[^/]*/[^/]+)?$",
+            description="postgresql+psycopg://user@host:5432/database, never with a password; empty: SQLite.",
+        ),
+    ] = ""
+    password: Annotated[str, Meta(description="Reference to the user's password: file:/path or env:NAME.")] = ""
+
+
 class TelemetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where measurements are kept: beside the records, or on a server behind a spool on disk."""
 
@@ -143,6 +156,7 @@ class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     web: WebSettings = WebSettings()
     smtp: SmtpSettings | None = None
     webhook: WebhookSettings | None = None
+    database: DatabaseSettings = DatabaseSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     sites: list[SiteSettings] = []
     nodes: list[NodeSettings] = []

@@ -13,16 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Final
 
-from sqlalchemy.exc import DatabaseError
-
 from sealwatch.base import settings as settings_
 from sealwatch.base.clock import Clock, SystemClock
 from sealwatch.base.errors import CommandFailed, UsageError
 from sealwatch.cloud.auth import secret as secrets_
 from sealwatch.cloud.auth.links import LinkSigner
 from sealwatch.cloud.config import CloudSettings, data_dir
-from sealwatch.cloud.db import migrate
-from sealwatch.cloud.db.engine import Database, open_database, sqlite_url
+from sealwatch.cloud.db.engine import hold_alone
+from sealwatch.cloud.db.place import open_for_service
 from sealwatch.cloud.evidence.intake import open_receiver
 from sealwatch.cloud.evidence.store import FileEvidence
 from sealwatch.cloud.ingest.worker import Ingest
@@ -56,8 +54,10 @@ class Service:
         self._web = threading.Thread(target=self._serve, name="web", daemon=True)
         with contextlib.ExitStack() as opened:
             opened.enter_context(_only_service(self.data_dir))
-            self.database = _database(self.data_dir)
+            self.database, moved = open_for_service(settings.database, self.data_dir)
             opened.callback(self.database.close)
+            if moved is not None:
+                logger.info("database schema %s -> %s", moved[0] or "none", moved[1])
             self._register()
             self._secret = secrets_.load_or_create(self.data_dir)
             self.links = LinkSigner(self._secret, settings.web.public_url)
@@ -71,6 +71,7 @@ class Service:
 
     def _register(self) -> None:
         with self.database.write() as session:
+            hold_alone(session)
             report = sync(session, self.settings)
         counts = (len(report.added), len(report.changed), len(report.removed))
         logger.info("registry: %d added, %d changed, %d removed", *counts)
@@ -199,19 +200,6 @@ def _only_service(folder: Path) -> IO[str]:
         lock.close()
         raise UsageError(f"{folder}: another service already works in this folder; stop it first") from None
     return lock
-
-
-def _database(folder: Path) -> Database:
-    file = folder / "cloud.sqlite"
-    database = open_database(sqlite_url(file))
-    try:
-        if migrate.is_behind(database.engine):
-            before, after = migrate.migrate(database.engine)
-            logger.info("database schema %s -> %s", before or "none", after)
-    except DatabaseError as error:
-        database.close()
-        raise UsageError(f"{file}: cannot be used as the database ({error.orig}); restore it from a backup") from None
-    return database
 
 
 def _worker_name(folder: Path) -> str:

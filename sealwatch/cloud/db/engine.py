@@ -20,10 +20,10 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, event, text
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -32,6 +32,9 @@ from sealwatch.base.errors import UsageError
 
 BUSY_TIMEOUT_MS = 10_000
 _BEGIN_OPTION = "sealwatch_begin"
+_SERVER_OPTIONS: Final = {"connect_timeout": 5, "application_name": "sealwatch"}
+"""libpq's names; seconds. https://www.postgresql.org/docs/current/libpq-connect.html"""
+_ALONE_KEY: Final = 0x5EA1_0001
 
 
 def sqlite_url(path: Path) -> str:
@@ -39,19 +42,22 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str | URL) -> Engine:
     """An engine with this service's guarantees. Raises UsageError for a URL that names no usable database.
 
     Nothing is created: an SQLite file appears with its first table (see `sealwatch.cloud.db.migrate`).
     """
+    is_file = str(url).startswith("sqlite")
+    options: dict[str, Any] = {} if is_file else {"pool_pre_ping": True, "connect_args": _SERVER_OPTIONS}
     try:
-        engine = sqlalchemy.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        engine = sqlalchemy.create_engine(url, **options)
     except ArgumentError:
         raise UsageError(
             "the database URL cannot be read; wanted is sqlite:///file or postgresql+psycopg://…"
         ) from None
-    except ModuleNotFoundError as error:
-        raise UsageError(f"the database URL wants the package '{error.name}'; install it or use SQLite") from None
+    except ImportError as error:
+        package = f"the package '{error.name}'" if error.name else f"a driver that works ({error})"
+        raise UsageError(f"the database URL wants {package}; install it or use SQLite") from None
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -71,6 +77,16 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     mode = connection.get_execution_options().get(_BEGIN_OPTION, "DEFERRED")
     connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def hold_alone(holder: Connection | Session) -> None:
+    """Until the holder's commit no other service gets past this. On SQLite the writer's lock has seen to it already.
+
+    An advisory lock: https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+    """
+    connection = holder if isinstance(holder, Connection) else holder.connection()
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ALONE_KEY})
 
 
 _PASSING_SQLITE = frozenset(
@@ -129,6 +145,6 @@ class Database:
         self.engine.dispose()
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str | URL) -> Database:
     """`open_engine` with the two verbs around it."""
     return Database(open_engine(url))

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect
 
 from sealwatch.base.errors import UsageError
-from sealwatch.cloud.db.engine import open_engine, sqlite_url
+from sealwatch.cloud.db.engine import hold_alone, open_engine, sqlite_url
 
 _SCRIPTS = Path(__file__).parents[1] / "migrations"
 
@@ -61,6 +61,7 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
         raise UsageError(f"the database already holds tables ({', '.join(strangers[:3])} …); name an empty one")
     config = _config()
     with engine.begin() as connection:
+        hold_alone(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return before, newest_revision()

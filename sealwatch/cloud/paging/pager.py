@@ -200,9 +200,11 @@ class Pager:
         """Several pages as one message; None where none of them is to be had any more."""
         if len(page_ids) == 1:
             with self._database.write() as session:
+                store.hold_incidents(session, page_ids)
                 return self._claim(session, page_ids[0], now_ms)
         shown: list[_Claimed] = []
         with self._database.write() as session:
+            store.hold_incidents(session, page_ids)
             for page_id in page_ids[: digest.SHOWN]:
                 ready = self._claim(session, page_id, now_ms)
                 if ready is not None:
@@ -312,6 +314,7 @@ class Pager:
 
     def _settled(self, claims: Sequence[store.Claim], submission: Submission) -> list[str | None]:
         with self._database.write() as session:
+            store.hold_incidents(session, [claim.page_id for claim in claims])
             now_ms = self._clock.wall_ms()
             return [self._write_down(session, claim, submission, now_ms) for claim in claims]
 
