@@ -28,6 +28,12 @@ def bare_postgres(postgres_databases: PostgresDatabases) -> str:
     return postgres_databases.server.url(postgres_databases.create("template1"))
 
 
+@pytest.fixture(autouse=True)
+def no_broker_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is none in these tests."""
+    monkeypatch.setattr(check, "WAIT_S", 0.05)
+
+
 def cloud_toml(folder: Path, url: str, more: str = "") -> Path:
     file = folder / "cloud.toml"
     file.write_text(
