@@ -36,16 +36,16 @@ def said(language: str = "zh", **changes: Any) -> tuple[str, str]:
 
 def test_a_page_in_chinese() -> None:
     title, body = said()
-    assert title == "【红】一号井:疑似非法生产"
+    assert title == "【红】一号井：疑似非法生产"
     assert body.splitlines()[:4] == [
-        "王×,请核查并应答。",
-        "原因:井口有人,同时电表出现提升样用电。",
+        "王×，请核查并应答。",
+        "原因：井口有人，同时电表出现提升样用电。",
         "· 井口有 2 人",
         "· 提升样用电 4 次",
     ]
     assert "该站申报断电。" in body
     assert "枸乃甸乡" in body
-    assert body.splitlines()[-1] == "应答:https://seal.example/a/x"
+    assert body.splitlines()[-1] == "应答：https://seal.example/a/x"
 
 
 def test_a_page_in_english() -> None:

@@ -155,7 +155,7 @@ def test_alarms_of_an_earlier_life_are_ended_durably_in_both_languages_with_thei
     ]
     assert ends[0].started_at_ms == 1_767_225_590_000
     assert (ends[0].zone, ends[0].origin.captured_at_ms) == ("井口", again.clock.wall_ms())
-    assert "发现人员(cam-1)" in ends[0].sentence_zh
+    assert "发现人员（cam-1）" in ends[0].sentence_zh
     assert "of_a_newer_version (cam-1)" in ends[1].sentence_en
     assert again.box.open_alarms() == []
 
