@@ -64,6 +64,10 @@ class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ]
     username: Annotated[str, Meta(description="User name of the camera.")] = ""
     password: Annotated[str, Meta(description="Reference to the password: file:/path or env:NAME.")] = ""
+    transport: Annotated[
+        Literal["auto", "tcp", "udp"],
+        Meta(description="How RTSP sends pictures. auto: TCP, and UDP where the camera refuses TCP."),
+    ] = "auto"
     repeat: Annotated[bool, Meta(description="Play a file again and again, in real time.")] = False
     analysis_fps: Annotated[float, Meta(ge=0.5, le=30, description="Pictures looked at in a second, at most.")] = 5.0
     zones: Annotated[list[ZoneSettings], Meta(max_length=32, description="Empty: the whole picture.")] = []

@@ -22,6 +22,7 @@ from urllib.parse import quote
 from sealwatch.base import text
 from sealwatch.base.errors import CommandFailed, UsageError
 
+Transport = Literal["any", "tcp", "udp"]
 Codec = Literal["h264", "h265", "mjpeg", "copy"]
 CODECS: tuple[Codec, ...] = ("h264", "h265", "mjpeg", "copy")
 
@@ -48,7 +49,8 @@ class RtspCamera:
 
     The clip starts when the first viewer comes, runs in real time and starts over at its end, with time going on.
     `codec` "copy" sends the file's own H.264, H.265 or JPEG unchanged. After `stall_after_s` of playing the camera
-    answers but sends no picture any more; 0 means that it never sends one. Entering the block waits until the camera
+    answers but sends no picture any more; 0 means that it never sends one. With a `transport`
+    it refuses the other one, as some cameras do. Entering the block waits until the camera
     can be reached. Raises GStreamerMissing, CommandFailed for a file or port that can't be used.
     """
 
@@ -62,6 +64,7 @@ class RtspCamera:
         username: str = "",
         password: str = "",
         stall_after_s: float | None = None,
+        transport: Transport = "any",
     ) -> None:
         self._file, self._host, self._port = file, host, port
         self._username, self._password = username, password
@@ -74,6 +77,7 @@ class RtspCamera:
             "username": username,
             "password": password,
             "stall_after_s": stall_after_s,
+            "transport": transport,
         }
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -48,6 +48,7 @@ class Job:
     username: str
     password: str
     stall_after_s: float | None
+    transport: str
 
 
 def answer(**values: Any) -> None:
@@ -237,6 +238,11 @@ class Server:
         server.set_service(str(self._job.port))
         factory = self._rtsp.RTSPMediaFactory()
         factory.set_shared(True)
+        if self._job.transport != "any":
+            from gi.repository import GstRtsp
+
+            lower = GstRtsp.RTSPLowerTrans
+            factory.set_protocols(lower.TCP if self._job.transport == "tcp" else lower.UDP)
         encode = f"videoconvert ! {ENCODERS[self._job.codec]} ! " if self._job.codec != "copy" else ""
         factory.set_launch(
             "( appsrc name=source is-live=true format=time max-bytes=0 ! queue leaky=downstream max-size-buffers=50 ! "

@@ -1,4 +1,4 @@
-"""Where pictures come from: RTSP over TCP, a video file, a USB camera. PyAV demuxes and decodes once.
+"""Where pictures come from: RTSP over TCP or UDP, a video file, a USB camera. PyAV demuxes and decodes once.
 
 Time is always the stream's own time stamps. Live cameras are waited for with time limits, so that one that accepts the
 connection and sends nothing is noticed. No error and no log line ever holds a user name or password.
@@ -7,6 +7,7 @@ connection and sends nothing is noticed. No error and no log line ever holds a u
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import logging
 import threading
@@ -37,6 +38,8 @@ READ_TIMEOUT_S = 4.0
 PICTURE_TIMEOUT_S = 15.0  # packets that give no picture for so long are as good as none
 MAX_LAG_S = 0.6  # a live picture older than this is dropped, so that a slow machine sees the present
 _GREY_PLANE = {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray"}
+_TRANSPORTS: dict[str, tuple[str, ...]] = {"auto": ("tcp", "udp"), "tcp": ("tcp",), "udp": ("udp",)}
+_BUSY_S = 0.5  # a camera that has just refused one transport may need so long for the next
 _INDEXED = {"avi", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}  # containers that say how long they are
 
 
@@ -48,7 +51,7 @@ class Address:
     label: str
     live: bool
     container_format: str | None = None
-    options: tuple[tuple[str, str], ...] = ()
+    transports: tuple[str, ...] = ()  # of RTSP, in the order in which they are tried
 
 
 def address_of(camera: CameraSettings) -> Address:
@@ -65,7 +68,7 @@ def address_of(camera: CameraSettings) -> Address:
             user, password = quote(user, safe=""), quote(password, safe="")
         login = f"{user}:{password}@" if user else ""
         url = urlunsplit((parts.scheme, login + place, parts.path, parts.query, ""))
-        return Address(url=url, label=label, live=True, options=(("rtsp_transport", "tcp"),))
+        return Address(url=url, label=label, live=True, transports=_TRANSPORTS[camera.transport])
     if source.startswith("/dev/video"):
         return Address(url=source, label=source, live=True, container_format="v4l2")
     if "://" in source:
@@ -154,13 +157,7 @@ class AvSource:
                 raise SourceError(f"{address.label}: the video file is empty; record or copy it again", reason="empty")
         before_s = self._clock.monotonic_s()
         try:
-            container = av.open(
-                address.url,
-                mode="r",
-                format=address.container_format,
-                options=dict(address.options),
-                timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S) if address.live else None,
-            )
+            container = self._connected()
         except (av.FFmpegError, OSError) as error:
             silent = address.live and self._clock.monotonic_s() - before_s >= OPEN_TIMEOUT_S - 0.5
             reason, cause = _cause(error, silent=silent, live=address.live)
@@ -172,6 +169,34 @@ class AvSource:
                 reason="no_video",
             )
         return container
+
+    def _connected(self) -> InputContainer:
+        """The open source, by the first transport that the camera does not refuse. Raises what PyAV raises."""
+        for transport in self._address.transports[:-1]:
+            try:
+                return self._opened(transport)
+            except OSError as error:
+                if error.errno != errno.EPROTONOSUPPORT:  # what the answer 461, unsupported transport, becomes
+                    raise
+                logger.info("%s: the camera refuses RTSP over %s", self.label, transport.upper())
+        last = self._address.transports[-1] if self._address.transports else ""
+        try:
+            return self._opened(last)
+        except av.error.HTTPServerError:
+            if len(self._address.transports) < 2:
+                raise
+        self._clock.sleep(_BUSY_S)
+        return self._opened(last)
+
+    def _opened(self, transport: str) -> InputContainer:
+        address = self._address
+        return av.open(
+            address.url,
+            mode="r",
+            format=address.container_format,
+            options={"rtsp_transport": transport} if transport else {},
+            timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S) if address.live else None,
+        )
 
     @contextlib.contextmanager
     def _tapped(self, container: InputContainer) -> Iterator[None]:
@@ -340,6 +365,8 @@ def _cause(error: Exception, *, silent: bool, live: bool) -> tuple[str, str]:
         return "access_refused", what
     if isinstance(error, ConnectionRefusedError):
         return "refused", "the connection is refused; check address and port, and that the camera is on"
+    if getattr(error, "errno", None) == errno.EPROTONOSUPPORT:
+        return "transport_refused", 'the camera refuses this way of sending; set its transport to "auto"'
     if isinstance(error, av.error.HTTPNotFoundError | FileNotFoundError):
         return "not_found", "there is nothing at this address; check the path of the stream"
     if isinstance(error, ValueError):

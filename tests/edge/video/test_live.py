@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sealwatch.base.clock import ManualClock, SystemClock
@@ -13,7 +14,7 @@ from sealwatch.edge.config import CameraSettings
 from sealwatch.edge.ports import SourceError
 from sealwatch.edge.video import source as source_
 from sealwatch.edge.video.source import open_source
-from sealwatch.simulator.camera import Codec, RtspCamera, gstreamer_missing
+from sealwatch.simulator.camera import Codec, RtspCamera, Transport, gstreamer_missing
 from tests.edge.video import clips
 
 pytestmark = pytest.mark.skipif(bool(gstreamer_missing()), reason="GStreamer's RTSP server is not installed")
@@ -57,3 +58,26 @@ def test_packets_without_a_picture_are_a_named_failure(clip: Path, monkeypatch: 
         with pytest.raises(SourceError, match="no picture can be decoded") as failed:
             next(frames)
     assert failed.value.reason == "undecodable"
+
+
+@pytest.mark.parametrize(("configured", "spoken"), [("auto", "udp"), ("udp", "any"), ("tcp", "tcp")])
+def test_pictures_come_over_udp_where_tcp_is_refused_or_udp_is_asked_for(
+    clip: Path, configured: Transport, spoken: Transport, caplog: pytest.LogCaptureFixture
+) -> None:
+    with RtspCamera(clip, transport=spoken) as camera, caplog.at_level("INFO"):
+        settings = msgspec.convert(
+            {"camera_id": "c", "source": camera.url, "transport": configured}, type=CameraSettings
+        )
+        frames = open_source(settings, SystemClock()).frames(threading.Event())
+        stamps = [frame.pts_s for _, frame in zip(range(5), frames, strict=False)]
+    assert len(stamps) == 5
+    assert stamps == sorted(stamps)
+    assert ("refuses RTSP over TCP" in caplog.text) == (configured == "auto")
+
+
+def test_a_camera_that_refuses_the_only_transport_allowed_is_a_named_failure(clip: Path) -> None:
+    with RtspCamera(clip, transport="udp") as camera:
+        settings = CameraSettings(camera_id="c", source=camera.url, transport="tcp")
+        with pytest.raises(SourceError, match="refuses this way of sending") as failed:
+            next(iter(open_source(settings, SystemClock()).frames(threading.Event())))
+    assert failed.value.reason == "transport_refused"
