@@ -309,6 +309,7 @@ class _Pacer:
         """The monotonic time of a picture that is to be looked at, else None."""
         if self._next_s is None or self._next_s - self._step_s - 1.0 > pts_s:
             self._next_s = pts_s  # the first picture, or the stream's time jumped back
+            self._least_lag_s = float("inf")  # else every picture would seem late until the jump is made up for
         if pts_s < self._next_s - 0.2 * self._step_s:
             return None
         self._next_s = max(self._next_s + self._step_s, pts_s + 0.5 * self._step_s)

@@ -17,8 +17,9 @@ from sealwatch.contract.codes import AlarmKind, Level, Phase, VideoFault
 from sealwatch.contract.messages import PartHealth
 from sealwatch.edge.config import CameraSettings
 from sealwatch.edge.ports import Frame, FrameSource, Sink, SourceError
-from sealwatch.edge.video import signal_loss
+from sealwatch.edge.video import continuity, signal_loss
 from sealwatch.edge.video.analyser import Analyser, Decision, Look, boxes_of, random_id
+from sealwatch.edge.video.continuity import Continuity
 from sealwatch.edge.video.drafts import draft
 from sealwatch.edge.video.ports import Demand, ObjectDetector, StageTimes
 from sealwatch.edge.video.signal_loss import SignalState
@@ -76,6 +77,7 @@ class CameraWatcher:
         self.times = StageTimes()
         self._demand = Demand()
         self._evidence = _Evidence()
+        self._continuity = Continuity()
         self._told_down = False
         self._signal_alarm_id = ""
         self._asked: deque[queue.SimpleQueue[bytes]] = deque()
@@ -95,6 +97,7 @@ class CameraWatcher:
                 for frame in self._pictures(stop):
                     attempt = 0
                     self._came_back()
+                    self._follow_time(frame)
                     signal, phases = signal_loss.picture(signal, now_s=frame.monotonic_s, now_ms=frame.captured_at_ms)
                     self._tell_signal(signal, phases)
                     look = analyser.look(frame)
@@ -121,7 +124,7 @@ class CameraWatcher:
         reason = evidence.state
         if reason == "pictures_change" and still_s is not None and still_s > UNCHANGED_S:
             reason = "picture_unchanged"
-        numbers = {"pictures": float(evidence.pictures)}
+        numbers = {"pictures": float(evidence.pictures), "time_jumps": float(self._continuity.jumps)}
         if still_s is not None:
             numbers["last_change_age_s"] = round(still_s, 1)
         return PartHealth(
@@ -175,7 +178,15 @@ class CameraWatcher:
         self._told_unkept = False
         return Keeping(analyser.view_revision, now_s)
 
+    def _follow_time(self, frame: Frame) -> None:
+        self._continuity, reason = continuity.picture(
+            self._continuity, pts_s=frame.pts_s, monotonic_s=frame.monotonic_s
+        )
+        if reason:
+            logger.warning("camera %s: %s: its stream's time is no longer even", self._camera.camera_id, reason)
+
     def _pictures(self, stop: threading.Event) -> Iterator[Frame]:
+        self._continuity = continuity.reconnected(self._continuity)
         self._demand.idle = False
         return self._connect(self._camera, self._clock, self.times, self._demand).frames(stop)
 
