@@ -23,7 +23,7 @@ from sealwatch.edge.cli_replay import replay
 from sealwatch.edge.config import CameraSettings, ZoneSettings
 from sealwatch.edge.ports import Frame, FrameSource, Image, MemorySink, PictureTaker, SourceError
 from sealwatch.edge.video import snapshot
-from sealwatch.edge.video.analyser import Analyser
+from sealwatch.edge.video.analyser import Analyser, Decision
 from sealwatch.edge.video.drafts import draft
 from sealwatch.edge.video.geometry import Box
 from sealwatch.edge.video.ports import Demand, PlainDetection, ScriptedDetector, StageTimes
@@ -167,7 +167,7 @@ def test_a_snapshot_is_small_and_shows_box_and_zone() -> None:
 def test_loitering_in_a_zone_raises_the_level_to_red_with_a_sentence_of_its_own() -> None:
     zone = ZoneSettings(name="gate", polygon=[(0, 0), (1, 0), (1, 1), (0, 1)], dwell_s=3.0, loiter_s=8.0)
     analyser = Analyser(CameraSettings(camera_id="c", source="x", zones=[zone]), clips.detector())
-    decisions = []
+    decisions: list[Decision] = []
     for n, picture in enumerate(clips.visit(seconds=16, fps=5, enters_s=2, leaves_s=16)):
         decisions += analyser.look(clips.frame_of(picture, n / 5)).decisions
     told = [d for d in decisions if d.kind is AlarmKind.PERSON]

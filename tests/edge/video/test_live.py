@@ -62,7 +62,7 @@ def test_packets_without_a_picture_are_a_named_failure(clip: Path, monkeypatch: 
 
 @pytest.mark.parametrize(("configured", "spoken"), [("auto", "udp"), ("udp", "any"), ("tcp", "tcp")])
 def test_pictures_come_over_udp_where_tcp_is_refused_or_udp_is_asked_for(
-    clip: Path, configured: Transport, spoken: Transport, caplog: pytest.LogCaptureFixture
+    clip: Path, configured: str, spoken: Transport, caplog: pytest.LogCaptureFixture
 ) -> None:
     with RtspCamera(clip, transport=spoken) as camera, caplog.at_level("INFO"):
         settings = msgspec.convert(
