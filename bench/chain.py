@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 RUNS = 3
+_COUNTS = ("sent", "stored", "waiting", "lost", "duplicated")
 
 
 def run_once(folder: Path) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def main() -> None:
     print("| | |\n|---|---|")
     for name, label in (("agent", "agent, one camera with detector, one meter"), ("service", "service")):
         print(f"| resident memory, {label} | {milliseconds([s['resident_mb'][name] for s in summaries])} MiB |")
-    totals = {name: sum(s["messages"][name] for s in summaries) for name in ("sent", "stored", "lost", "duplicated")}
+    totals = {name: sum(s["messages"][name] for s in summaries) for name in _COUNTS}
     print("| messages | " + ", ".join(f"{count} {name}" for name, count in totals.items()) + " |")
 
 
