@@ -18,12 +18,14 @@ from sqlalchemy.exc import DatabaseError
 from sealwatch.base import text
 from sealwatch.base.errors import CommandFailed, UsageError
 from sealwatch.cloud import check, logs
+from sealwatch.cloud.auth import service_key
 from sealwatch.cloud.config import data_dir, load_cloud
 from sealwatch.cloud.db import migrate
 from sealwatch.cloud.db.engine import open_engine
 from sealwatch.cloud.db.place import database_url, unusable
 from sealwatch.cloud.paging.channels import trial
 from sealwatch.cloud.service import Service, channels
+from sealwatch.contract import signing
 
 _LOOK_S = 1.0
 
@@ -45,7 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     one_test.add_argument("name", metavar="NAME", help="webhook, email, or a name of [[channels]]")
     one_test.add_argument("--to", required=True, metavar="PERSON", help="person_id of the one who gets it")
     one_test.set_defaults(run=_channel_test)
-    for command in (serve, schema, checks, one_test):
+    key = commands.add_parser("key", help="print the public key that nodes pin; made where there is none yet")
+    key.set_defaults(run=_key)
+    for command in (serve, schema, checks, one_test, key):
         command.add_argument("--config", type=Path, required=True, metavar="cloud.toml")
 
 
@@ -83,6 +87,12 @@ def _migrate(arguments: argparse.Namespace) -> int:
     else:
         none = text.say(language, "cloud.schema.none")
         print(text.say(language, "cloud.schema.moved", before=before or none, after=after))
+    return 0
+
+
+def _key(arguments: argparse.Namespace) -> int:
+    folder = data_dir(load_cloud(arguments.config), arguments.config)
+    print(signing.public_key_text(service_key.load_or_create(folder).public_key()))
     return 0
 
 

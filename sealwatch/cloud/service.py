@@ -17,6 +17,7 @@ from sealwatch.base import settings as settings_
 from sealwatch.base.clock import Clock, SystemClock
 from sealwatch.base.errors import CommandFailed, UsageError
 from sealwatch.cloud.auth import secret as secrets_
+from sealwatch.cloud.auth import service_key
 from sealwatch.cloud.auth.links import LinkSigner
 from sealwatch.cloud.config import CloudSettings, data_dir
 from sealwatch.cloud.db.engine import hold_alone
@@ -60,6 +61,7 @@ class Service:
                 logger.info("database schema %s -> %s", moved[0] or "none", moved[1])
             self._register()
             self._secret = secrets_.load_or_create(self.data_dir)
+            self.signing_key = service_key.load_or_create(self.data_dir)
             self.links = LinkSigner(self._secret, settings.web.public_url)
             self.telemetry = open_store(settings.telemetry, self.data_dir, clock=self.clock)
             opened.callback(self.telemetry.close)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from sealwatch.contract.codes import ClockQuality, Level, Phase
+from sealwatch.contract.codes import ClockQuality, DeclaredStatus, Level, Phase
 
 CONTRACT_VERSION = 1
 MAX_PAYLOAD_BYTES = 256 * 1024
@@ -170,11 +170,52 @@ class Reply(Struct, frozen=True, kw_only=True):
     replied_at_ms: EpochMs
 
 
+class Permit(Struct, frozen=True, kw_only=True):
+    """Work that a site has announced and may do: from when to when, at which hours, with how much power and people."""
+
+    permit_id: Identifier
+    from_ms: EpochMs
+    to_ms: EpochMs
+    from_hour: Annotated[int, Meta(ge=0, le=23, description="Hour of day, UTC+8, from which it holds.")] = 0
+    to_hour: Annotated[
+        int, Meta(ge=0, le=24, description="Hour of day, UTC+8, at which it ends; before from_hour: after midnight.")
+    ] = 24
+    max_power_w: Annotated[float, Meta(ge=0, description="Active power that the work may draw, W.")] | None = None
+    max_people: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    purpose: Annotated[str, Meta(max_length=200)] = ""
+
+
+class Declaration(Struct, frozen=True, kw_only=True):
+    """What a site has declared, for its node to compare with. Retained; a lower version never replaces a higher."""
+
+    v: Version = 1
+    site_id: Identifier
+    node_id: Identifier
+    version: Annotated[int, Meta(ge=1, le=2**53 - 1, description="Counts up for one node.")]
+    issued_at_ms: EpochMs
+    declared_status: DeclaredStatus
+    permits: Annotated[list[Permit], Meta(max_length=64)] = []
+
+
+class NodeConfig(Struct, frozen=True, kw_only=True):
+    """A whole configuration for a node. Retained; a lower version never replaces a higher."""
+
+    v: Version = 1
+    site_id: Identifier
+    node_id: Identifier
+    version: Annotated[int, Meta(ge=1, le=2**53 - 1, description="Counts up for one node.")]
+    issued_at_ms: EpochMs
+    toml: Annotated[str, Meta(max_length=100_000, description="The text of node.toml.")]
+
+
 class Sealed(Struct, frozen=True, kw_only=True):
     """A signed message. The signature covers the exact characters of `body`, so no canonical form is needed."""
 
     v: Version = 1
-    type: Literal["alarm", "snapshot"]
+    type: Annotated[
+        Literal["alarm", "snapshot", "command", "config", "declaration"],
+        Meta(description="alarm and snapshot are sealed by the node's key, the others by the service's."),
+    ]
     key_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$", description="First 8 bytes of SHA-256 of the public key.")]
     body: Annotated[str, Meta(description="The message as JSON text.", max_length=MAX_PAYLOAD_BYTES)]
     sig: Annotated[Base64, Meta(description="Ed25519 over 'sealwatch.<type>.v1' + LF + UTF-8 of body.")]

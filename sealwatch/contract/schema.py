@@ -23,6 +23,8 @@ _TYPES: tuple[type[msgspec.Struct], ...] = (
     messages.Reply,
     messages.Ack,
     messages.Command,
+    messages.Declaration,
+    messages.NodeConfig,
     messages.Sealed,
 )
 _CHANNELS: dict[topics.Channel, tuple[str, str]] = {
@@ -32,7 +34,9 @@ _CHANNELS: dict[topics.Channel, tuple[str, str]] = {
     topics.Channel.STATUS: ("Status", "Retained; the `offline` one is the last will."),
     topics.Channel.REPLY: ("Reply", "Answer to a command."),
     topics.Channel.ACK: ("Ack", "Application ack; the only thing that releases a message from a node's outbox."),
-    topics.Channel.COMMAND: ("Command", "Something the service asks the node to do."),
+    topics.Channel.COMMAND: ("Sealed", "Something the service asks the node to do: a Sealed whose body is a Command."),
+    topics.Channel.CONFIG: ("Sealed", "Retained: a Sealed whose body is a NodeConfig."),
+    topics.Channel.DECLARATION: ("Sealed", "Retained: a Sealed whose body is a Declaration."),
 }
 
 
@@ -65,7 +69,7 @@ def asyncapi() -> dict[str, Any]:
         operations[f"{action}_{channel.value}"] = {
             "action": action,
             "channel": {"$ref": f"#/channels/{channel.value}"},
-            "bindings": {"mqtt": {"qos": 1, "retain": channel is topics.Channel.STATUS}},
+            "bindings": {"mqtt": {"qos": 1, "retain": channel in topics.RETAINED}},
         }
     return {
         "asyncapi": "3.0.0",

@@ -19,11 +19,14 @@ class Channel(StrEnum):
     STATUS = "status"  # node -> service, Status, QoS 1, retained, last will
     REPLY = "reply"  # node -> service, Reply, QoS 1
     ACK = "ack"  # service -> node, Ack, QoS 1
-    COMMAND = "command"  # service -> node, Command, QoS 1
+    COMMAND = "command"  # service -> node, Sealed Command, QoS 1
+    CONFIG = "config"  # service -> node, Sealed NodeConfig, QoS 1, retained
+    DECLARATION = "declaration"  # service -> node, Sealed Declaration, QoS 1, retained
 
 
 FROM_NODE = (Channel.ALARM, Channel.SNAPSHOT, Channel.SAMPLES, Channel.STATUS, Channel.REPLY)
-TO_NODE = (Channel.ACK, Channel.COMMAND)
+TO_NODE = (Channel.ACK, Channel.COMMAND, Channel.CONFIG, Channel.DECLARATION)
+RETAINED = (Channel.STATUS, Channel.CONFIG, Channel.DECLARATION)
 
 
 class Address(NamedTuple):

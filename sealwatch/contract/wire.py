@@ -6,16 +6,33 @@ Refused
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from sealwatch.contract import signing
-from sealwatch.contract.messages import MAX_PAYLOAD_BYTES, Alarm, Sealed, Snapshot
+from sealwatch.contract.messages import (
+    MAX_PAYLOAD_BYTES,
+    Alarm,
+    Command,
+    Declaration,
+    NodeConfig,
+    Sealed,
+    Snapshot,
+)
 from sealwatch.contract.topics import Address
 
 T = TypeVar("T")
+SealedType = Literal["alarm", "snapshot", "command", "config", "declaration"]
+# What is sealed, and as which type: the type is part of what is signed, so that one never passes for another.
+_SEALED: Final[dict[type, SealedType]] = {
+    Alarm: "alarm",
+    Snapshot: "snapshot",
+    Command: "command",
+    NodeConfig: "config",
+    Declaration: "declaration",
+}
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _DECODERS: dict[type, msgspec.json.Decoder[object]] = {}
 
@@ -49,9 +66,9 @@ def decode(kind: type[T], payload: bytes | str) -> T:
         raise Refused("not_json", str(error)) from None
 
 
-def seal(key: Ed25519PrivateKey, message: Alarm | Snapshot) -> bytes:
-    """A signed message as bytes for the wire."""
-    kind: Literal["alarm", "snapshot"] = "alarm" if isinstance(message, Alarm) else "snapshot"
+def seal(key: Ed25519PrivateKey, message: Alarm | Snapshot | Command | NodeConfig | Declaration) -> bytes:
+    """A signed message as bytes for the wire: by the node's key what a node says, by the service's what it says."""
+    kind = _SEALED[type(message)]
     body = encode(message).decode()
     return encode(
         Sealed(type=kind, key_id=signing.key_id(key.public_key()), body=body, sig=signing.sign(key, kind, body))
@@ -65,8 +82,8 @@ def unseal(kind: type[T], payload: bytes, public_key: Ed25519PublicKey | None) -
     """
     sealed = decode(Sealed, payload)
     if public_key is None or signing.key_id(public_key) != sealed.key_id:
-        raise Refused("unknown_key", f"key {sealed.key_id} is not the registered key of this node")
-    wanted = "alarm" if kind is Alarm else "snapshot"
+        raise Refused("unknown_key", f"key {sealed.key_id} is not the one registered for this sender")
+    wanted = _SEALED[kind]
     if sealed.type != wanted or not signing.verify(public_key, wanted, sealed.body, sealed.sig):
         raise Refused("bad_signature", "the signature does not cover this body; it was altered or forged")
     return decode(kind, sealed.body)

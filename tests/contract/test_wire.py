@@ -10,8 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealwatch.contract import topics, wire
-from sealwatch.contract.codes import ClockQuality, Level, Phase
-from sealwatch.contract.messages import MAX_PAYLOAD_BYTES, Alarm, Origin, Samples, Sealed, Snapshot
+from sealwatch.contract.codes import ClockQuality, DeclaredStatus, Level, Phase
+from sealwatch.contract.messages import (
+    MAX_PAYLOAD_BYTES,
+    Alarm,
+    Command,
+    Declaration,
+    NodeConfig,
+    Origin,
+    Permit,
+    Samples,
+    Sealed,
+    Snapshot,
+)
 from sealwatch.contract.wire import Refused
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -133,3 +144,32 @@ def test_a_node_speaks_only_for_itself() -> None:
     wire.check_origin(address, site_id="site", node_id="node")
     with pytest.raises(Refused, match="foreign_origin"):
         wire.check_origin(address, site_id="site", node_id="other")
+
+
+FROM_SERVICE = (
+    Command(site_id="s1", node_id="n1", command_id="c1", name="ping", issued_at_ms=1, expires_at_ms=2),
+    NodeConfig(site_id="s1", node_id="n1", version=1, issued_at_ms=1, toml='site_id = "s1"'),
+    Declaration(
+        site_id="s1",
+        node_id="n1",
+        version=7,
+        issued_at_ms=1,
+        declared_status=DeclaredStatus.PERMITTED_WORK,
+        permits=[Permit(permit_id="p1", from_ms=1, to_ms=2, from_hour=22, to_hour=6, max_power_w=5000.0)],
+    ),
+)
+
+
+@pytest.mark.parametrize("message", FROM_SERVICE, ids=lambda message: type(message).__name__)
+def test_what_the_service_says_comes_back_unchanged_and_passes_for_nothing_else(
+    message: Command | NodeConfig | Declaration,
+) -> None:
+    payload = wire.seal(KEY, message)
+    assert wire.unseal(type(message), payload, KEY.public_key()) == message
+    kinds: tuple[type[object], ...] = (Command, NodeConfig, Declaration, Alarm)
+    for other in kinds:
+        if other is type(message):
+            continue
+        with pytest.raises(Refused) as refused:
+            wire.unseal(other, payload, KEY.public_key())
+        assert refused.value.reason == "bad_signature"

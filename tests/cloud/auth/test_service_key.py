@@ -1,0 +1,25 @@
+"""The key the service signs with: made once, kept closed, never replaced by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sealwatch.base.errors import UsageError
+from sealwatch.cloud.auth import service_key
+from sealwatch.contract.signing import public_key_text
+
+
+def test_it_is_made_once_and_closed_to_others(tmp_path: Path) -> None:
+    made = service_key.load_or_create(tmp_path)
+    again = service_key.load_or_create(tmp_path)
+    assert public_key_text(made.public_key()) == public_key_text(again.public_key())
+    assert (tmp_path / service_key.KEY_FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_one_that_cannot_be_read_is_never_replaced_by_itself(tmp_path: Path) -> None:
+    (tmp_path / service_key.KEY_FILE).write_text("not a key")
+    with pytest.raises(UsageError, match="not a readable PEM private key"):
+        service_key.load_or_create(tmp_path)
+    assert (tmp_path / service_key.KEY_FILE).read_text() == "not a key"
