@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 from sealwatch.base.clock import Clock, SystemClock
 from sealwatch.base.errors import UsageError
 from sealwatch.contract.messages import Command, PartHealth
+from sealwatch.contract.topics import Channel
 from sealwatch.edge import identity
-from sealwatch.edge.config import VIEW_FOLDER, NodeSettings, data_dir
+from sealwatch.edge.config import VIEW_FOLDER, NodeSettings, data_dir, service_key
+from sealwatch.edge.declared import DeclarationKeeper
 from sealwatch.edge.health import faults
 from sealwatch.edge.health.clock import ClockWatch
 from sealwatch.edge.health.node import outbox_health, process_health
@@ -82,6 +84,14 @@ class Agent:
             clock=self.clock,
             clock_state=self.clock_watch,
         )
+        pinned = service_key(settings)
+        self.declared = DeclarationKeeper(
+            self._folder,
+            service_key=pinned,
+            site_id=settings.site_id,
+            node_id=settings.node_id,
+            fallback=settings.declared_status,
+        )
         self.publisher = Publisher(
             self.outbox,
             site_id=settings.site_id,
@@ -91,6 +101,8 @@ class Agent:
             handlers={"snapshot": self._take_snapshot},
             upkeep=self._upkeep,
             link=link,
+            service_key=pinned,
+            inboxes={Channel.DECLARATION: self.declared.take},
         )
         self.publisher.report_on(self.health)
         self._recording = self._prepare_recording()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Meta, Struct
 
 from sealwatch.base import settings
@@ -12,6 +13,7 @@ from sealwatch.base.mqtt import MqttSettings
 from sealwatch.base.settings import SettingsError
 from sealwatch.contract.codes import DeclaredStatus
 from sealwatch.contract.messages import Identifier
+from sealwatch.contract.signing import public_key_from_text
 
 VIEW_FOLDER = "views"  # below data_dir: the cameras' reference pictures
 Ratio = Annotated[float, Meta(ge=0, le=1)]
@@ -151,7 +153,14 @@ class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     node_id: Identifier
     data_dir: Annotated[str, Meta(min_length=1, description="Folder for outbox and key; relative to this file.")]
     mqtt: MqttSettings
-    declared_status: Annotated[DeclaredStatus, Meta(description="What the site declares about its electricity.")] = (
+    service_public_key: Annotated[
+        str,
+        Meta(
+            pattern=r"^([A-Za-z0-9_-]{43})?$",
+            description="From `sealwatch cloud key`. Empty: no command or declaration is believed.",
+        ),
+    ] = ""
+    declared_status: Annotated[DeclaredStatus, Meta(description="Until the service has sent a declaration.")] = (
         DeclaredStatus.POWER_CUT
     )
     cameras: Annotated[list[CameraSettings], Meta(max_length=16)] = []
@@ -170,7 +179,20 @@ def load_node(path: Path) -> NodeSettings:
         twice = {i for i in ids if ids.count(i) > 1}
         if twice:
             raise SettingsError(f"{path}: {field}: the id {', '.join(sorted(twice))} is used twice; give each its own")
+    service_key(node)
     return node
+
+
+def service_key(node: NodeSettings) -> Ed25519PublicKey | None:
+    """The service's key that this node has pinned, or None. Raises SettingsError."""
+    if not node.service_public_key:
+        return None
+    try:
+        return public_key_from_text(node.service_public_key)
+    except ValueError:
+        raise SettingsError(
+            "service_public_key: not an Ed25519 public key; copy what `sealwatch cloud key` prints"
+        ) from None
 
 
 def data_dir(node: NodeSettings, path: Path) -> Path:

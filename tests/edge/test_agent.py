@@ -18,6 +18,7 @@ from sealwatch.base.clock import Clock, SystemClock
 from sealwatch.base.errors import UsageError
 from sealwatch.base.mqtt import MqttSettings
 from sealwatch.contract.messages import Alarm, PartHealth, Snapshot
+from sealwatch.contract.signing import public_key_text
 from sealwatch.contract.topics import Channel
 from sealwatch.edge.agent import Agent
 from sealwatch.edge.config import NodeSettings, load_node
@@ -26,7 +27,7 @@ from sealwatch.edge.ports import Part, Sink
 from sealwatch.edge.uplink.outbox import Outbox
 from tests.edge.scripted_agent import plain_draft
 from tests.edge.uplink.test_uplink_broker import Service, Watch
-from tests.edge.uplink.wire_twin import NODE, SITE, NullModem, TinyService, command
+from tests.edge.uplink.wire_twin import NODE, SERVICE_KEY, SITE, NullModem, TinyService, command
 
 TIMEOUT_S = 15.0
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,11 @@ ROOT = Path(__file__).parents[2]
 
 def config_file(folder: Path, url: str = "mqtt://127.0.0.1:1") -> Path:
     path = folder / "node.toml"
-    path.write_text(f'site_id = "{SITE}"\nnode_id = "{NODE}"\ndata_dir = "data"\n[mqtt]\nurl = "{url}"\n')
+    pinned = public_key_text(SERVICE_KEY.public_key())
+    path.write_text(
+        f'site_id = "{SITE}"\nnode_id = "{NODE}"\ndata_dir = "data"\nservice_public_key = "{pinned}"\n'
+        f'[mqtt]\nurl = "{url}"\n'
+    )
     return path
 
 

@@ -1,7 +1,8 @@
 """What the service may ask a node to do, and when the node refuses.
 
 Refusals
-  reason: not_for_this_node | expired | replayed | unknown_command | cannot_remember | busy | failed
+  reason: no_service_key | unknown_key | bad_signature (not sealed with the service's key that this node has pinned)
+          | not_for_this_node | expired | replayed | unknown_command | cannot_remember | busy | failed
   and whatever the command itself answers (unknown_camera, no_picture ...)
 """
 
@@ -12,9 +13,11 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from sealwatch.base.clock import Clock
 from sealwatch.contract import wire
-from sealwatch.contract.messages import Command, Reply
+from sealwatch.contract.messages import Command, Reply, Sealed
 from sealwatch.edge.uplink.outbox import Outbox
 from sealwatch.edge.uplink.store import OutboxError
 
@@ -58,10 +61,12 @@ class CommandDesk:
         site_id: str,
         node_id: str,
         clock: Clock,
+        service_key: Ed25519PublicKey | None,
         handlers: Mapping[str, Handler],
         reply: Callable[[Reply], None],
     ) -> None:
         self._outbox, self._clock, self._reply = outbox, clock, reply
+        self._service_key = service_key
         self._site_id, self._node_id = site_id, node_id
         self._handlers: dict[str, Handler] = {"ping": lambda _command: Answer(ok=True, reason="alive"), **handlers}
         self._busy = threading.Lock()
@@ -69,15 +74,25 @@ class CommandDesk:
     def take(self, payload: bytes) -> None:
         """Judge one received command and begin it or refuse it. Returns soon."""
         try:
-            command = wire.decode(Command, payload)
+            command = wire.decode(Command, wire.decode(Sealed, payload).body)
         except wire.Refused as refused:
             logger.warning("a command cannot be read and is not answered: %s", refused)
             return
-        answer = self._refused(command)
+        answer = self._not_ours(payload) or self._refused(command)
         if answer is not None:
             self._answer(command, answer)
             return
         threading.Thread(target=self._carry_out, args=(command,), name=f"command-{command.name}", daemon=True).start()
+
+    def _not_ours(self, payload: bytes) -> Answer | None:
+        """Why it is not the service's own word, before anything in it is believed."""
+        if self._service_key is None:
+            return Answer(ok=False, reason="no_service_key", detail="set service_public_key in node.toml")
+        try:
+            wire.unseal(Command, payload, self._service_key)
+        except wire.Refused as refused:
+            return Answer(ok=False, reason=refused.reason)
+        return None
 
     def _refused(self, command: Command) -> Answer | None:
         now_ms = self._clock.wall_ms()

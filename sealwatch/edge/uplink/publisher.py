@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from sealwatch import __version__
 from sealwatch.base.clock import Clock
 from sealwatch.base.mqtt import Message, MqttSettings, Session, Will
@@ -57,11 +59,17 @@ class Publisher:
         rules: DrainRules | None = None,
         upkeep: Callable[[], float | None] = lambda: None,
         link: Callable[[Publisher], Link] | None = None,
+        service_key: Ed25519PublicKey | None = None,
+        inboxes: Mapping[Channel, Callable[[bytes], object]] | None = None,
     ) -> None:
-        """`upkeep` is called at every turn and tells when it wants to be called next (monotonic seconds)."""
+        """`upkeep` is called at every turn and tells when it wants to be called next (monotonic seconds).
+
+        Only commands sealed by `service_key` are carried out. `inboxes` take what comes on further channels.
+        """
         self._outbox, self._clock, self._rules = outbox, clock, rules or DrainRules()
         self._site_id, self._node_id, self._mqtt = site_id, node_id, mqtt
         self._upkeep = upkeep
+        self._inboxes = inboxes or {}
         self._parts: Callable[[], Sequence[PartHealth]] = list
         self._events: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._state = DrainState()
@@ -77,6 +85,7 @@ class Publisher:
             site_id=site_id,
             node_id=node_id,
             clock=clock,
+            service_key=service_key,
             handlers=handlers or {},
             reply=lambda reply: self._post(lambda: self._replies.append(reply)),
         )
@@ -183,7 +192,7 @@ class Publisher:
         return Session(
             self._mqtt,
             client_id=f"{self._site_id}.{self._node_id}",
-            subscriptions=(self._topic(Channel.ACK), self._topic(Channel.COMMAND)),
+            subscriptions=tuple(self._topic(channel) for channel in (Channel.ACK, Channel.COMMAND, *self._inboxes)),
             on_message=self.message_came,
             on_connected=self.connection_came,
             on_published=self.published,
@@ -203,6 +212,8 @@ class Publisher:
             self._ack(message.payload)
         elif address.channel is Channel.COMMAND and not message.retain:
             self._desk.take(message.payload)
+        elif address.channel in self._inboxes:
+            self._inboxes[address.channel](message.payload)
 
     def _ack(self, payload: bytes) -> None:
         try:

@@ -7,12 +7,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sealwatch.base.clock import Clock, ManualClock
 from sealwatch.base.mqtt import MqttSettings
 from sealwatch.contract import wire
 from sealwatch.contract.codes import Level, Phase
-from sealwatch.contract.messages import Ack, AckItem, Alarm, Command, PartHealth, Snapshot
+from sealwatch.contract.messages import Ack, AckItem, Alarm, Command, PartHealth, Sealed, Snapshot
 from sealwatch.contract.signing import from_base64url
 from sealwatch.contract.topics import Channel
 from sealwatch.edge.identity import load_or_create
@@ -21,7 +22,7 @@ from sealwatch.edge.uplink.commands import Answer, Handler
 from sealwatch.edge.uplink.outbox import Outbox
 from sealwatch.edge.uplink.publisher import Link, Publisher
 from tests.edge.uplink.helpers import BOOT_A, BOOT_B, alarm, measurements, outbox
-from tests.edge.uplink.wire_twin import NODE, SITE, NullModem, TinyService, command, sink_for, topic
+from tests.edge.uplink.wire_twin import NODE, SERVICE_KEY, SITE, NullModem, TinyService, command, sink_for, topic
 
 TIMEOUT_S = 10.0
 
@@ -67,6 +68,7 @@ class Node:
         self.service = service or TinyService(self.identity)
         self.outbox: Outbox = outbox(folder, boot_id=boot_id, clock=self.clock)
         self.sink = sink_for(self.outbox, self.identity, self.clock)
+        self.declared: list[bytes] = []
         self.modem: NullModem
 
         def link(publisher: Publisher) -> Link:
@@ -82,6 +84,8 @@ class Node:
             handlers=handlers,
             upkeep=self.sink.flush_due,
             link=link,
+            service_key=SERVICE_KEY.public_key(),
+            inboxes={Channel.DECLARATION: self.declared.append},
         )
 
     def turn(self, times: int = 5) -> None:
@@ -293,6 +297,32 @@ def test_a_ping_is_answered_once_and_a_replay_an_expired_and_an_unknown_command_
         ("c-3", False, "unknown_command"),
         ("c-4", False, "not_for_this_node"),
     ]
+
+
+def test_a_command_that_the_service_did_not_seal_is_answered_by_name_and_not_carried_out(tmp_path: Path) -> None:
+    done: list[Command] = []
+
+    def carry_out(wanted: Command) -> Answer:
+        done.append(wanted)
+        return Answer(ok=True, reason="done")
+
+    node = Node(tmp_path, handlers={"siren": carry_out})
+    node.modem.connect()
+    ours = command(node.clock, "siren")
+    plain = wire.decode(Command, wire.decode(Sealed, ours).body)
+    node.modem.deliver(Channel.COMMAND, wire.seal(Ed25519PrivateKey.generate(), plain))
+    node.modem.deliver(Channel.COMMAND, ours.replace(b"siren", b"sirex"))
+    node.modem.deliver(Channel.COMMAND, wire.encode(plain))
+    _until(node, 2)
+    assert [r.reason for r in node.service.replies] == ["unknown_key", "bad_signature"], "an unsealed one is not read"
+    assert done == []
+
+
+def test_what_comes_on_a_further_channel_reaches_its_inbox_even_when_it_is_retained(node: Node) -> None:
+    node.modem.connect()
+    node.modem.deliver(Channel.DECLARATION, b"as it came", retain=True)
+    node.turn()
+    assert node.declared == [b"as it came"]
 
 
 def test_a_retained_command_is_never_carried_out(node: Node) -> None:

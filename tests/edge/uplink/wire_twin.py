@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sealwatch.base.clock import Clock, ManualClock
 from sealwatch.base.mqtt import Message
@@ -20,6 +21,7 @@ from sealwatch.edge.uplink.publisher import Publisher
 from sealwatch.edge.uplink.sink import OutboxSink
 
 SITE, NODE = "410100000001", "node-1"
+SERVICE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
 def topic(channel: Channel) -> str:
@@ -129,4 +131,4 @@ def command(clock: ManualClock, name: str = "ping", command_id: str = "c-1", **c
         issued_at_ms=clock.wall_ms(),
         expires_at_ms=clock.wall_ms() + 60_000,
     )
-    return wire.encode(msgspec.structs.replace(wanted, **changes))
+    return wire.seal(SERVICE_KEY, msgspec.structs.replace(wanted, **changes))
