@@ -45,12 +45,13 @@ def kept(text: str) -> dict[str, str]:
 
 
 def document(sections: dict[str, str]) -> str:
-    """The whole document, in the order of `NAMES`."""
+    """The whole document, in the order of `NAMES`; after them what was measured by other means."""
+    order = [*(name for name in NAMES if name in sections), *(name for name in sections if name not in NAMES)]
     head = (
         "# Benchmarks\n\nWritten by `python -m bench --write`; each section names its day and machine. "
         "Nothing here was run on a Raspberry Pi."
     )
-    return "\n\n".join([head, *(f"<!-- {name} -->\n{sections[name]}" for name in NAMES if name in sections)]) + "\n"
+    return "\n\n".join([head, *(f"<!-- {name} -->\n{sections[name]}" for name in order)]) + "\n"
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DatabaseError
 
 from sealwatch.base import text
 from sealwatch.base.errors import CommandFailed, UsageError
+from sealwatch.base.systemd import Notifier
 from sealwatch.cloud import check, logs
 from sealwatch.cloud.auth import service_key
 from sealwatch.cloud.config import data_dir, load_cloud
@@ -60,11 +61,16 @@ def _serve(arguments: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
     service = Service(settings, arguments.config)
+    systemd = Notifier()
     try:
         service.start()
+        systemd.ready()
         while not told.wait(_LOOK_S):
             if not service.serving:
                 raise CommandFailed("the web server has ended by itself; see the log above")
+            if service.turning:
+                systemd.alive(f"serving on port {service.port}")
+        systemd.stopping()
     finally:
         service.stop()
     return 0

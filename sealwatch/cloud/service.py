@@ -40,6 +40,7 @@ from sealwatch.cloud.web.services import WebServices
 
 logger = logging.getLogger(__name__)
 _WEB_START_S: Final = 15.0
+_STANDS_STILL_S: Final = 30.0
 
 
 class Service:
@@ -124,6 +125,11 @@ class Service:
     def serving(self) -> bool:
         """Whether the pages are being served."""
         return self._web.is_alive() and self._server.started
+
+    @property
+    def turning(self) -> bool:
+        """Whether the loop of the web server has turned lately: what the machine's watchdog wants to know."""
+        return self.serving and time.monotonic() - self._server.turned_s < _STANDS_STILL_S
 
     def _serve(self) -> None:
         self._server.run(sockets=None if self._socket is None else [self._socket])

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from sealwatch.base.clock import Clock, SystemClock
 from sealwatch.base.errors import UsageError
+from sealwatch.base.systemd import Notifier
 from sealwatch.contract.messages import Command, PartHealth
 from sealwatch.contract.topics import Channel
 from sealwatch.edge import identity
 from sealwatch.edge.config import VIEW_FOLDER, NodeSettings, data_dir, service_key
 from sealwatch.edge.declared import DeclarationKeeper
-from sealwatch.edge.health import faults
+from sealwatch.edge.health import faults, pulse
 from sealwatch.edge.health.clock import ClockWatch
 from sealwatch.edge.health.node import outbox_health, process_health
 from sealwatch.edge.ports import Part, PictureTaker, Sink
@@ -43,6 +44,7 @@ STOP_WITHIN_S = 5.0
 _UPLINK_STOP_S = 2.0
 _RECORDERS_STOP_S = 0.8
 _JUDGE_EVERY_S = 1.0
+_BEAT_EVERY_S = 5.0
 
 PartsFactory = Callable[..., Sequence[Part]]
 """Makes the watchers from settings, sink, clock, the clock of the meters and, where footage is kept, `taps`."""
@@ -122,6 +124,7 @@ class Agent:
         self._sending = Supervisor([self.publisher], self.clock)
         self._faults = faults.FaultState()
         self._judge_at_s = 0.0
+        self._turned_s: float | None = None
 
     def _prepare_recording(self) -> Recording | None:
         """Recorders and taps for the cameras, where the configuration asks for footage."""
@@ -173,9 +176,12 @@ class Agent:
         os.close(self._lock)
         return not late
 
-    def run(self) -> int:
-        """Work until SIGTERM or SIGINT; the exit code. Call it on the main thread."""
-        ended = threading.Event()
+    def run(self, notifier: Notifier | None = None) -> int:
+        """Work until SIGTERM or SIGINT; the exit code. Call it on the main thread.
+
+        systemd's watchdog hears of life only while `pulse` finds it.
+        """
+        ended, systemd = threading.Event(), notifier or Notifier()
 
         def end(number: int, _frame: FrameType | None) -> None:
             if ended.is_set():
@@ -185,8 +191,10 @@ class Agent:
         before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             self.start()
-            ended.wait()
+            systemd.ready()
+            self._beat(ended, systemd)
             logger.info("stopping")
+            systemd.stopping()
             clean = self.stop()
         finally:
             for number, handler in before.items():
@@ -195,6 +203,32 @@ class Agent:
             logging.shutdown()
             os._exit(0)  # a thread that hangs inside a library would keep the process alive or break its end
         return 0
+
+    def _beat(self, ended: threading.Event, systemd: Notifier) -> None:
+        before = "turning"
+        while True:
+            verdict, well, parts = self.pulse()
+            if verdict == "turning":
+                systemd.alive(f"{well} of {parts} parts well")
+            elif before == "turning":
+                logger.error("the agent no longer turns (%s); its watchdog will start it again", verdict)
+            before = verdict
+            if ended.wait(_BEAT_EVERY_S):
+                return
+
+    def pulse(self) -> tuple[str, int, int]:
+        """Whether the agent turns (see `health.pulse`), how many parts are well, and how many there are.
+
+        Every part is asked, so that one whose lock is never released again keeps this from answering at all.
+        """
+        parts = self.health()
+        verdict = pulse.judge(
+            now_s=self.clock.monotonic_s(),
+            uplink_running_since_s=self._sending.running_since_s(self.publisher.part_id),
+            uplink_turned_s=self._turned_s,
+            unguarded=[p for s in (self._watching, self._keeping, self._sending) for p in s.unguarded()],
+        )
+        return verdict, sum(part.ok for part in parts), len(parts)
 
     def health(self) -> list[PartHealth]:
         """Evidence of every part, of the uplink, the outbox, the clock and this process."""
@@ -223,6 +257,7 @@ class Agent:
             )
             for draft in drafts:
                 self.sink.alarm(draft)
+        self._turned_s = self.clock.monotonic_s()
         return self._judge_at_s if due_s is None else min(due_s, self._judge_at_s)
 
     def _take_snapshot(self, command: Command) -> Answer:

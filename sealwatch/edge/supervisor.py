@@ -148,6 +148,17 @@ class Supervisor:
         """What each part says of itself; one that failed is reported as failing until it has run well for a while."""
         return [self._health(ward) for ward in self._wards]
 
+    def unguarded(self) -> list[str]:
+        """Parts whose supervising thread has died, so that nobody would start them again."""
+        if self._stop.is_set():
+            return []
+        return [w.part.part_id for w in self._wards if w.thread is not None and not w.thread.is_alive()]
+
+    def running_since_s(self, part_id: str) -> float | None:
+        """Since when a part runs (monotonic), or None while it waits to be started again."""
+        with self._lock:
+            return next((w.state.running_since_s for w in self._wards if w.part.part_id == part_id), None)
+
     def _look_after(self, ward: _Ward) -> None:
         while not self._stop.is_set():
             with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import uvicorn
 
@@ -19,6 +20,12 @@ class WebServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
         super().__init__(config)
         self._hub = hub
+        self.turned_s = time.monotonic()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn ten times a second on its event loop."""
+        self.turned_s = time.monotonic()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Called by uvicorn once it was asked to stop."""

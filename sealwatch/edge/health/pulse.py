@@ -1,0 +1,31 @@
+"""Whether the agent as a whole still turns, for the watchdog of the machine: a decision without I/O.
+
+A part that fails, or a device that is silent, is the supervisor's business and no reason to start everything anew.
+What only a restart of the process mends is judged here: a supervising thread that has died, and an uplink that runs but
+no longer turns (a lock that is never released, a disk that never answers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+STANDS_STILL_S: Final = 30.0
+"""The uplink turns at least once a second; a slow card takes seconds for a commit, never this long."""
+
+
+def judge(
+    *, now_s: float, uplink_running_since_s: float | None, uplink_turned_s: float | None, unguarded: Sequence[str]
+) -> str:
+    """`turning`, or why the watchdog must not hear that it does: `part_unguarded`, `uplink_stands_still`.
+
+    `uplink_running_since_s` is None while the uplink waits to be started again: then somebody looks after it.
+    `unguarded` are the parts whose supervising thread is gone. All times are monotonic seconds.
+    """
+    if unguarded:
+        return "part_unguarded"
+    if uplink_running_since_s is not None:
+        turned_s = max(uplink_running_since_s, uplink_turned_s or uplink_running_since_s)
+        if now_s - turned_s > STANDS_STILL_S:
+            return "uplink_stands_still"
+    return "turning"
