@@ -35,6 +35,7 @@ class Frame:
     captured_at_ms: int
     monotonic_s: float
     key_frame: bool = False
+    codec: str = ""  # as FFmpeg names it: ``h264``, ``hevc``, ``mjpeg``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

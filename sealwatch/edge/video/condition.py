@@ -20,6 +20,7 @@ Grid = npt.NDArray[np.float32]
 _ROWS, _COLUMNS = 6, 8
 _STRUCTURED: Final = 6.0  # a cell whose edges vary less than this has nothing to recognise
 _ALIKE: Final = 0.4  # correlation above which a cell shows the same as before
+_CLEAR_QUARTER: Final = 0.2  # clarity above which a quarter's own displacement is believed
 _LONG_SIDE_PX: Final = 160
 _SHARP_BELOW_PX: Final = 640
 
@@ -113,6 +114,31 @@ def shift(reference: Condition, now: Condition) -> Shift:
     window = cv2.createHanningWindow((width, height), cv2.CV_32F)
     (dx, dy), clarity = cv2.phaseCorrelate(np.log1p(reference.edges), np.log1p(now.edges), window)
     return Shift(dx / width, dy / width, float(max(0.0, clarity)))
+
+
+def quarters_agree(reference: Condition, now: Condition, whole: Shift) -> bool:
+    """Whether the quarters of the picture moved as the whole seems to have: a camera moves all of them, a spider one.
+
+    Quarters without structure, or whose own displacement cannot be told, have no vote; two votes at least.
+    """
+    if reference.edges.shape != now.edges.shape:
+        return False
+    height, width = (side // 2 for side in now.edges.shape)
+    window = cv2.createHanningWindow((width, height), cv2.CV_32F)
+    reach = 0.004 + 0.3 * whole.length
+    votes = agreeing = 0
+    for top, left in ((0, 0), (0, width), (height, 0), (height, width)):
+        before = reference.edges[top : top + height, left : left + width]
+        if float(before.std()) < _STRUCTURED:
+            continue
+        after = now.edges[top : top + height, left : left + width]
+        (dx, dy), clarity = cv2.phaseCorrelate(np.log1p(before), np.log1p(after), window)
+        if clarity < _CLEAR_QUARTER:
+            continue
+        votes += 1
+        scale = 1.0 / now.edges.shape[1]
+        agreeing += float(np.hypot(dx * scale - whole.x, dy * scale - whole.y)) <= reach
+    return votes >= 2 and agreeing >= max(2, votes - 1)
 
 
 def _edges(values: Grid) -> Grid:

@@ -26,6 +26,25 @@ _SURPRISE: Final = 1.3  # times the largest size lately
 _SURPRISE_LEAST_BYTES: Final = 120
 
 
+_START_CODES: Final = (b"\x00\x00\x00\x01", b"\x00\x00\x01")
+_H265_SETS: Final = (b"\x40\x01", b"\x42\x01", b"\x44\x01")  # VPS, SPS, PPS: their two header bytes (H.265, 7.3.1.2)
+_H264_SETS: Final = (0x67, 0x27)  # SPS (H.264, 7.3.1)
+
+
+def foreign_codec(codec: str, data: bytes) -> str:
+    """The codec of a packet that plainly is not of `codec` (``h264``, ``hevc``), or nothing.
+
+    A camera set to another codec in mid-stream sends its parameter sets first, and the decoder can only fail on them.
+    """
+    start = next((code for code in _START_CODES if data.startswith(code)), None)
+    if start is None:
+        return "mjpeg" if codec in ("h264", "hevc") and data.startswith(b"\xff\xd8\xff") else ""
+    unit = data[len(start) : len(start) + 2]
+    if codec == "h264" and unit in _H265_SETS:
+        return "hevc"
+    return "h264" if codec == "hevc" and unit[:1] and unit[0] in _H264_SETS else ""
+
+
 class PacketSizes:
     """What the size of inter-coded packets says, without decoding any.
 

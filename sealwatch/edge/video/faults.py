@@ -30,6 +30,8 @@ _ANCHOR_WAIT_S: Final = 60.0
 _MOVED: Final = 0.02  # parts of the picture's width
 _FROZEN_S: Final = 4.0
 _SHAKE_WINDOW_S: Final = 3.0
+_JUMP: Final = 0.006  # parts of the picture's width that are worth seeing
+_CLEAR_JUMP: Final = 0.45
 
 # Seconds that a fault must be there: short where it is beyond doubt.
 _ON_DELAY_S: Final = {
@@ -54,6 +56,7 @@ class Verdict:
     reason: str
     numbers: dict[str, float]
     steady: bool
+    shared: bool = True  # a displacement, if any, is the whole picture's and not of something large before the lens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,7 @@ def judge(reference: _Reference, now: Condition) -> tuple[Verdict, Shift]:
     likes = [condition.likeness(anchor.condition, now) for anchor in reference.anchors]
     best = int(np.argmax(likes))
     like, anchor = likes[best], reference.anchors[best]
-    moved = Shift(anchor.x, anchor.y, 1.0)
+    step, moved = Shift(0.0, 0.0, 1.0), Shift(anchor.x, anchor.y, 1.0)
     if like < 0.9 and (like < 0.35 or anchor.condition.structured >= _ENOUGH_TO_MEASURE):
         step = condition.shift(anchor.condition, now)
         moved = Shift(anchor.x + step.x, anchor.y + step.y, step.clarity)
@@ -100,8 +103,10 @@ def judge(reference: _Reference, now: Condition) -> tuple[Verdict, Shift]:
         "displacement": round(moved.length if moved.clarity >= 0.15 else 0.0, 4),
         "clarity": round(moved.clarity, 3),
     }
-    steady = fault is None and focus > 0.6 and not (moved.length > 0.006 and moved.clarity > 0.3)
-    return Verdict(fault=fault, certain=certain, reason=reason, numbers=numbers, steady=steady), moved
+    steady = fault is None and focus > 0.6 and not (moved.length > _JUMP and moved.clarity > 0.3)
+    jumped = step.length > _JUMP and step.clarity >= _CLEAR_JUMP
+    shared = not jumped or condition.quarters_agree(anchor.condition, now, step)
+    return Verdict(fault=fault, certain=certain, reason=reason, numbers=numbers, steady=steady, shared=shared), moved
 
 
 def _cause(
@@ -213,7 +218,8 @@ class FaultWatch:
         else:
             self._verdict, moved = judge(reference, now)
             self._adapt(now, moved, now_s)
-            self._shifts.append((now_s, moved.x, moved.y) if moved.clarity >= 0.45 else (now_s, 0.0, 0.0))
+            clear = moved.clarity >= _CLEAR_JUMP and self._verdict.shared
+            self._shifts.append((now_s, moved.x, moved.y) if clear else (now_s, 0.0, 0.0))
         verdict = self._verdict
         changes: list[FaultChange] = []
         for fault in _VIEW_FAULTS:
@@ -235,7 +241,7 @@ class FaultWatch:
 
     def _adapt(self, now: Condition, moved: Shift, now_s: float) -> None:
         reference, verdict = self._reference, self._verdict
-        if not verdict.steady or moved.length > 0.006:
+        if not verdict.steady or moved.length > _JUMP:
             reference.unlike_since_s = None
             return
         focus = now.sharpness / max(now.spread, 4.0) ** 2
@@ -263,7 +269,7 @@ class FaultWatch:
             return False
         for axis in (0, 1):
             steps = np.diff([p[axis] for p in recent])
-            large = steps[np.abs(steps) > 0.006]
+            large = steps[np.abs(steps) > _JUMP]
             if len(large) >= 4 and np.count_nonzero(np.diff(np.sign(large))) >= 3:
                 return True
         return False

@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import av
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -28,7 +29,7 @@ from sealwatch.base.clock import Clock
 from sealwatch.edge.config import CameraSettings
 from sealwatch.edge.ports import Frame, FrameSource, Image, SourceError
 from sealwatch.edge.recorder.media import PacketTap
-from sealwatch.edge.video.decoding import LONGEST_REST_S, Decoder
+from sealwatch.edge.video.decoding import LONGEST_REST_S, Decoder, foreign_codec
 from sealwatch.edge.video.ports import Demand, StageTimes
 
 logger = logging.getLogger(__name__)
@@ -229,6 +230,7 @@ class AvSource:
                 captured_at_ms=self._clock.wall_ms() - max(0, round((self._clock.monotonic_s() - now_s) * 1000)),
                 monotonic_s=now_s,
                 key_frame=picture.key_frame,
+                codec=stream.codec_context.name,
             )
         if not self._address.live:
             self._check_complete(container, stream, counter)
@@ -259,7 +261,9 @@ class AvSource:
                 pictures = list(decoder.decode(packet))
             if pictures:
                 picture_at_s = self._clock.monotonic_s()
-            elif self._address.live and self._clock.monotonic_s() - picture_at_s > PICTURE_TIMEOUT_S:
+            else:
+                self._check_codec(stream.codec_context.name, packet)
+            if not pictures and self._address.live and self._clock.monotonic_s() - picture_at_s > PICTURE_TIMEOUT_S:
                 raise SourceError(
                     f"{self.label}: the camera sends, but no picture can be decoded from it; "
                     "set its stream to H.264, H.265 or MJPEG, or restart it",
@@ -273,6 +277,17 @@ class AvSource:
                 first_s = stamp_s if first_s is None else first_s
                 last_s = counter.last_s = stamp_s - first_s
                 yield picture, last_s
+
+    def _check_codec(self, codec: str, packet: Packet[VideoStream]) -> None:
+        """A live camera whose packets are of another codec by now is asked again what it sends."""
+        if not self._address.live or packet.size == 0:
+            return
+        foreign = foreign_codec(codec, bytes(memoryview(packet)[:8]))
+        if foreign:
+            raise SourceError(
+                f"{self.label}: the camera sends {foreign} in the middle of {codec}; it is connected anew",
+                reason="codec_changed",
+            )
 
     def _check_complete(self, container: InputContainer, stream: VideoStream, counter: _Counter) -> None:
         if counter.pictures == 0:

@@ -124,7 +124,11 @@ class CameraWatcher:
         reason = evidence.state
         if reason == "pictures_change" and still_s is not None and still_s > UNCHANGED_S:
             reason = "picture_unchanged"
-        numbers = {"pictures": float(evidence.pictures), "time_jumps": float(self._continuity.jumps)}
+        numbers = {
+            "pictures": float(evidence.pictures),
+            "time_jumps": float(self._continuity.jumps),
+            "codec_changes": float(self._continuity.codec_changes),
+        }
         if still_s is not None:
             numbers["last_change_age_s"] = round(still_s, 1)
         return PartHealth(
@@ -179,10 +183,16 @@ class CameraWatcher:
         return Keeping(analyser.view_revision, now_s)
 
     def _follow_time(self, frame: Frame) -> None:
+        before = self._continuity.codec
         self._continuity, reason = continuity.picture(
-            self._continuity, pts_s=frame.pts_s, monotonic_s=frame.monotonic_s
+            self._continuity, pts_s=frame.pts_s, monotonic_s=frame.monotonic_s, codec=frame.codec
         )
-        if reason:
+        if reason == "codec_changed":
+            logger.warning(
+                "camera %s: codec_changed: it sends %s and sent %s before; check who set it up anew",
+                self._camera.camera_id, frame.codec, before,
+            )  # fmt: skip
+        elif reason:
             logger.warning("camera %s: %s: its stream's time is no longer even", self._camera.camera_id, reason)
 
     def _pictures(self, stop: threading.Event) -> Iterator[Frame]:

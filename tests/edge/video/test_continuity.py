@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from fractions import Fraction
 
+import av
 import cv2
 import pytest
 
@@ -13,6 +15,7 @@ from sealwatch.edge.config import CameraSettings
 from sealwatch.edge.ports import Frame, FrameSource, Image, MemorySink, SourceError
 from sealwatch.edge.video import continuity
 from sealwatch.edge.video.continuity import Continuity
+from sealwatch.edge.video.decoding import foreign_codec
 from sealwatch.edge.video.ports import Demand, StageTimes
 from sealwatch.edge.video.source import _Pacer
 from sealwatch.edge.video.watcher import CameraWatcher
@@ -41,6 +44,40 @@ def test_a_jump_is_named_by_its_direction_and_counted_once() -> None:
 def test_a_new_connection_is_no_jump_and_keeps_the_count() -> None:
     state, _ = continuity.picture(Continuity(jumps=2), pts_s=500.0, monotonic_s=1.0)
     assert continuity.picture(continuity.reconnected(state), pts_s=0.0, monotonic_s=2.0)[0].jumps == 2
+
+
+def test_another_codec_is_named_and_counted_across_connections() -> None:
+    state, reason = continuity.picture(Continuity(), pts_s=0.0, monotonic_s=0.0, codec="h264")
+    assert reason == ""
+    state, reason = continuity.picture(continuity.reconnected(state), pts_s=0.0, monotonic_s=9.0, codec="hevc")
+    assert (reason, state.codec_changes, state.jumps) == ("codec_changed", 1, 0)
+    state, reason = continuity.picture(state, pts_s=0.2, monotonic_s=9.2, codec="hevc")
+    assert (reason, state.codec_changes) == ("", 1)
+
+
+def first_packet(codec: str) -> bytes:
+    encoder = av.CodecContext.create(codec, "w")
+    assert isinstance(encoder, av.VideoCodecContext)
+    encoder.width, encoder.height, encoder.pix_fmt = 320, 240, "yuv420p"
+    encoder.time_base = Fraction(1, 5)
+    if codec == "libx265":
+        encoder.options = {"x265-params": "log-level=none"}
+    packets = encoder.encode(av.VideoFrame.from_ndarray(clips.wall(), format="bgr24"))
+    return bytes([*packets, *encoder.encode()][0])
+
+
+@pytest.mark.parametrize(("sent", "expected"), [("libx264", "h264"), ("libx265", "hevc")])
+def test_packets_of_another_codec_are_told_by_their_first_bytes(sent: str, expected: str) -> None:
+    data, other = first_packet(sent), {"h264": "hevc", "hevc": "h264"}[expected]
+    assert foreign_codec(expected, data) == ""
+    assert foreign_codec(other, data) == expected
+
+
+def test_jpeg_in_the_middle_of_h264_is_told_and_rubbish_is_not() -> None:
+    assert foreign_codec("h264", b"\xff\xd8\xff\xdb\x00") == "mjpeg"
+    assert (
+        foreign_codec("h264", b"") == foreign_codec("hevc", b"\x00\x00\x00\x01") == foreign_codec("h264", b"ab") == ""
+    )
 
 
 @pytest.mark.parametrize("jump_s", [-3600.0, -20.0, -6.0, 6.0, 20.0, 3600.0])

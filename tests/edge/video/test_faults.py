@@ -10,6 +10,8 @@ import pytest
 
 from sealwatch.contract.codes import Phase, VideoFault
 from sealwatch.edge.ports import Image
+from sealwatch.edge.video import condition
+from sealwatch.edge.video.condition import Shift
 from sealwatch.edge.video.faults import FaultChange, FaultWatch
 
 Maker = Callable[[int], Image]
@@ -156,3 +158,27 @@ def test_a_wall_without_structure_says_so_instead_of_guessing() -> None:
         plain = noisy(np.full((360, 640), 128, np.uint8), 1.0)
         assert watch.look(plain, now_s=index / FPS, now_ms=0) == []
     assert watch.standing == ()
+
+
+def with_spider(at_x: float) -> Image:
+    """Something large, bright and out of focus before the lens."""
+    layer = np.zeros((360, 640), np.uint8)
+    cv2.line(layer, (320, 0), (int(at_x), 150), 130, 5, cv2.LINE_AA)
+    cv2.ellipse(layer, (int(at_x), 150), (26, 36), 0, 0, 360, 220, -1)
+    dim = view().astype(np.float32) * 0.3 + 12 + cv2.GaussianBlur(layer, (0, 0), 5)
+    spoilt: Image = np.clip(dim, 0, 255).astype(np.uint8)
+    return spoilt
+
+
+def test_a_camera_moves_all_quarters_of_its_picture_and_a_spider_does_not() -> None:
+    reference = condition.measure(noisy(view()))
+    moved = condition.measure(noisy(view(dx=8, dy=4)))
+    assert condition.quarters_agree(reference, moved, condition.shift(reference, moved))
+    before, after = (condition.measure(noisy(with_spider(x), 6.0)) for x in (250.0, 262.0))
+    assert not condition.quarters_agree(before, after, Shift(12 / 640, 0.0, 1.0))
+
+
+def test_a_spider_that_swings_before_the_lens_is_no_shaking() -> None:
+    night = lambda _step: np.clip(noisy(view()) * 0.3 + 12, 0, 255).astype(np.uint8)  # noqa: E731
+    told = play((4, night), (20, lambda step: noisy(with_spider(320 + 80 * np.sin(step * 0.34)), 6.0)))
+    assert [change.fault for _, change in told if change.fault is VideoFault.SHAKING] == []
