@@ -61,6 +61,17 @@ def test_a_late_point_is_in_the_roll_up_after_the_next_run(
     remote.close()
 
 
+def test_beside_moves_repeated_hours_within_their_window_and_nothing_else() -> None:
+    both = Columns(site_id="s", node_id="n", source_id="m", at_ms=[HOUR, HOUR + HOUR_MS], values={"v": [1.0, 2.0]})
+    first = job.beside([both], {HOUR}, HOUR)[0]
+    second = job.beside([both], {HOUR}, HOUR + 1000)[0]
+    assert first.at_ms[1] == second.at_ms[1] == HOUR + HOUR_MS
+    assert HOUR < first.at_ms[0] < HOUR + 60_000
+    assert HOUR < second.at_ms[0] < HOUR + 60_000
+    assert first.at_ms[0] != second.at_ms[0]
+    assert first.values == both.values
+
+
 class _Cut:
     """A server that goes away during the second stretch."""
 
