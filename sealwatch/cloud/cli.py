@@ -24,6 +24,7 @@ from sealwatch.cloud.config import data_dir, load_cloud
 from sealwatch.cloud.db import migrate
 from sealwatch.cloud.db.engine import open_engine
 from sealwatch.cloud.db.place import database_url, unusable
+from sealwatch.cloud.downlink import cli as downlink_cli
 from sealwatch.cloud.paging.channels import trial
 from sealwatch.cloud.service import Service, channels
 from sealwatch.contract import signing
@@ -50,6 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     one_test.set_defaults(run=_channel_test)
     key = commands.add_parser("key", help="print the public key that nodes pin; made where there is none yet")
     key.set_defaults(run=_key)
+    downlink_cli.configure(commands)
     for command in (serve, schema, checks, one_test, key):
         command.add_argument("--config", type=Path, required=True, metavar="cloud.toml")
 

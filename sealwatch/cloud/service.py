@@ -22,6 +22,8 @@ from sealwatch.cloud.auth.links import LinkSigner
 from sealwatch.cloud.config import CloudSettings, data_dir
 from sealwatch.cloud.db.engine import hold_alone
 from sealwatch.cloud.db.place import open_for_service
+from sealwatch.cloud.downlink.queue import publish_declaration
+from sealwatch.cloud.downlink.sender import DownlinkSender
 from sealwatch.cloud.evidence.intake import open_receiver
 from sealwatch.cloud.evidence.store import FileEvidence
 from sealwatch.cloud.ingest.worker import Ingest
@@ -76,6 +78,9 @@ class Service:
         with self.database.write() as session:
             hold_alone(session)
             report = sync(session, self.settings)
+            session.flush()
+            for site in self.settings.sites:
+                publish_declaration(session, site.site_id, author="system", now_ms=self.clock.wall_ms())
         counts = (len(report.added), len(report.changed), len(report.removed))
         logger.info("registry: %d added, %d changed, %d removed", *counts)
 
@@ -100,6 +105,9 @@ class Service:
             ladder=ladders.from_settings(self.settings),
             clock=self.clock,
             committed=self.changes.announce,
+        )
+        self.downlink = DownlinkSender(
+            self.database, key=self.signing_key, mqtt=self.settings.mqtt, worker=worker, clock=self.clock
         )
 
     def _web_services(self) -> WebServices:
@@ -152,10 +160,12 @@ class Service:
         self.pager.take_over()
         self.pager.start()
         self.ingest.start()
+        self.downlink.start()
         logger.info("serving %s on port %d", web.public_url, self.port)
 
     def stop(self) -> None:
         """Finish what is under way: batches with their acks, pages with their outcome, answers being given."""
+        self.downlink.stop()
         self.ingest.stop()
         self.pager.stop()
         self._server.should_exit = True

@@ -8,9 +8,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from sealwatch.base.files import replace_file
+from sealwatch.base.settings import SettingsError
 from sealwatch.contract import wire
 from sealwatch.contract.codes import DeclaredStatus
 from sealwatch.contract.messages import Declaration, Permit
+from sealwatch.edge.config import load_node
 from sealwatch.edge.declared import FILE, DeclarationKeeper, DeclaredNow
 
 SERVICE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -105,3 +107,14 @@ def test_a_file_is_the_old_or_the_new_one_wherever_the_plug_is_pulled(
     assert path.read_bytes() == holds
     replace_file(path, b"newest")
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("kept", b"newest")]
+
+
+def test_a_pinned_key_that_is_none_is_advised_about_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "node.toml"
+    for wrong in ("abc", "x" * 42, "密"):
+        path.write_text(
+            f'site_id = "s"\nnode_id = "n"\ndata_dir = "d"\nmqtt.url = "mqtt://x"\nservice_public_key = "{wrong}"\n',
+            encoding="utf-8",
+        )
+        with pytest.raises(SettingsError, match=r"node\.toml: service_public_key: .*copy what `sealwatch cloud key`"):
+            load_node(path)

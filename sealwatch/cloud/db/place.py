@@ -67,6 +67,27 @@ def open_for_service(settings: DatabaseSettings, folder: Path) -> tuple[Database
         raise
 
 
+def open_for_shell(settings: DatabaseSettings, folder: Path) -> Database:
+    """The database of a service that may be running, for a command beside it; nothing is made or migrated.
+
+    Raises UsageError where there is none, or one of another version.
+    """
+    url = database_url(settings, folder)
+    if not is_server(url) and not Path(str(url.database)).exists():
+        raise UsageError(f"{describe(url)}: there is no database yet; start the service first")
+    database = open_database(url)
+    try:
+        if migrate.is_behind(database.engine):
+            raise UsageError(f"{describe(url)}: its schema is behind; run `sealwatch cloud migrate` first")
+    except DatabaseError as error:
+        database.close()
+        raise UsageError(unusable(url, error)) from None
+    except UsageError:
+        database.close()
+        raise
+    return database
+
+
 def unusable(url: URL, error: DatabaseError) -> str:
     """The sentence for a database that cannot be used."""
     if not is_server(url):

@@ -249,3 +249,25 @@ class Evidence(Base):
     alarm_id: Mapped[str] = mapped_column(String(64), index=True)
     captured_at_ms: Mapped[int]
     received_at_ms: Mapped[int]
+
+
+class Downlink(Base):
+    """A message for a node: a command, or a version of what it retains. Kept for good: it says who asked for what."""
+
+    __tablename__ = "downlinks"
+    __table_args__ = (
+        Index("ix_downlinks_node_channel_version", "node_id", "channel", "version"),
+        Index("ix_downlinks_sent", "sent_at_ms", "expires_at_ms"),
+        UniqueConstraint("node_id", "message_id"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    node_id: Mapped[str] = mapped_column(String(64))
+    site_id: Mapped[str] = mapped_column(String(64))
+    channel: Mapped[str] = mapped_column(String(16))  # command, config, declaration
+    message_id: Mapped[str] = mapped_column(String(64))  # command_id, or channel and version
+    version: Mapped[int | None]  # of a declaration or configuration
+    body: Mapped[str] = mapped_column(Text)  # JSON; sealed when it is sent
+    author: Mapped[str] = mapped_column(String(100))  # actor: "system", "person:<id>", "desk", "shell:<user>"
+    created_at_ms: Mapped[int]
+    expires_at_ms: Mapped[int | None]  # of a command
+    sent_at_ms: Mapped[int | None]  # when the broker took it

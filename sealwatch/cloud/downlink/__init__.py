@@ -1,0 +1,1 @@
+"""What the service says to nodes: kept in the database first, sealed and published by one thread of the service."""
