@@ -37,6 +37,7 @@ from sealwatch.cloud.paging.webhook import WebhookChannel
 from sealwatch.cloud.ports import ChangeBus, PageChannel
 from sealwatch.cloud.registry.sync import sync
 from sealwatch.cloud.telemetry.store import open_store
+from sealwatch.cloud.telemetry.teller import Teller
 from sealwatch.cloud.web.server import build_server
 from sealwatch.cloud.web.services import WebServices
 
@@ -86,6 +87,15 @@ class Service:
 
     def _build_workers(self, opened: contextlib.ExitStack) -> None:
         worker = _worker_name(self.data_dir)
+        self.teller = Teller(
+            self.database,
+            self.telemetry,
+            folder=self.data_dir,
+            worker=worker,
+            turns=self._turns,
+            clock=self.clock,
+            changes=self.changes,
+        )
         self.pager = Pager(
             self.database,
             channels=channels(self.settings, opened, self.clock),
@@ -105,10 +115,15 @@ class Service:
             ladder=ladders.from_settings(self.settings),
             clock=self.clock,
             committed=self.changes.announce,
+            tell=self.teller.note,
         )
         self.downlink = DownlinkSender(
             self.database, key=self.signing_key, mqtt=self.settings.mqtt, worker=worker, clock=self.clock
         )
+
+    def _turns(self) -> dict[str, int]:
+        """How often each worker's wheel has turned."""
+        return {f"ingest-{lane.spec.name}": lane.turns for lane in self.ingest.lanes} | {"pager": self.pager.turns}
 
     def _web_services(self) -> WebServices:
         return WebServices(
@@ -143,9 +158,10 @@ class Service:
         self._server.run(sockets=None if self._socket is None else [self._socket])
 
     def counters(self) -> Mapping[str, int]:
-        """Running totals of ingestion (``ingest_…``) and paging (``pages_…``)."""
+        """Running totals of ingestion (``ingest_…``), paging (``pages_…``) and own figures (``facts_…``)."""
         pages = {f"pages_{name}": count for name, count in self.pager.counters.items()}
-        return {f"ingest_{name}": count for name, count in self.ingest.counters.flat().items()} | pages
+        facts = {f"facts_{name}": count for name, count in self.teller.counters.items()}
+        return {f"ingest_{name}": count for name, count in self.ingest.counters.flat().items()} | pages | facts
 
     def start(self) -> None:
         """Serve the pages, page what is due, then listen to the nodes. Raises UsageError where the port is taken."""
@@ -159,6 +175,7 @@ class Service:
             raise CommandFailed("the web server did not start; see the log above")
         self.pager.take_over()
         self.pager.start()
+        self.teller.start()
         self.ingest.start()
         self.downlink.start()
         logger.info("serving %s on port %d", web.public_url, self.port)
@@ -168,6 +185,7 @@ class Service:
         self.downlink.stop()
         self.ingest.stop()
         self.pager.stop()
+        self.teller.stop()
         self._server.should_exit = True
         if self._web.is_alive():
             self._web.join()

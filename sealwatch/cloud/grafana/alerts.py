@@ -42,7 +42,7 @@ RULES: Final = (
     ),
     Rule(
         key="dead_worker",
-        measure=Measure(metric="worker_alive", aggregate="count", by="", site=False, window="5m"),
+        measure=Measure(metric="worker_alive", aggregate="max", by="source_id", site=False, window="5m"),
         reducer="last",
         evaluator="lt",
         bound=1,

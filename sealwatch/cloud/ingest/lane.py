@@ -83,6 +83,7 @@ class Lane:
         self._recorder, self._counters, self._clock, self._committed = recorder, counters, clock, committed
         self._backlog: Backlog[_Held] = Backlog(spec.backlog_bytes)
         self._connection = 0
+        self.turns = 0  # how often the wheel has turned: the evidence that this lane lives
         self._stop = threading.Event()
         self._session = Session(
             mqtt,
@@ -128,6 +129,7 @@ class Lane:
         held: list[_Held] = []
         failures = 0
         while not self._stop.is_set():
+            self.turns += 1
             held = held or self._backlog.take(self.spec.batch, timeout_s=_POLL_S)
             if not held:
                 continue

@@ -27,6 +27,7 @@ from sealwatch.cloud.ingest.judge import Accepted, Rejected, Verdict, judge
 from sealwatch.cloud.paging.ladder import Ladder
 from sealwatch.cloud.ports import Columns, EvidenceStore, TelemetryStore
 from sealwatch.cloud.registry.view import RegistryView
+from sealwatch.cloud.telemetry.facts import Told
 from sealwatch.contract import topics
 from sealwatch.contract.messages import Alarm, Origin, Reply, Samples, Snapshot, Status
 from sealwatch.contract.topics import Channel
@@ -82,7 +83,10 @@ class Recorder:
         evidence: EvidenceStore,
         counters: IngestCounters,
         clock: Clock,
+        tell: Callable[[Sequence[Told], int], None] | None = None,
     ) -> None:
+        """`tell` hears after each commit what was stored and when (ms)."""
+        self._tell = tell
         self._database, self._registry, self._ladder = database, registry, ladder
         self._telemetry, self._evidence = telemetry, evidence
         self._counters, self._clock = counters, clock
@@ -141,6 +145,10 @@ class Recorder:
                 raise StoreUnavailable(str(error)) from error
             raise
         self._count(outcomes)
+        if self._tell is not None:
+            pairs = zip(judged, outcomes, strict=True)
+            told = (_told(one.verdict) for one, outcome in pairs if outcome.name == "stored")
+            self._tell([one for one in told if one is not None], self._clock.wall_ms())
         return outcomes
 
     def _keep_files(self, accepted: Sequence[Accepted]) -> None:
@@ -279,6 +287,12 @@ def _refusal(arrival: Arrival, rejected: Rejected) -> Outcome:
 def _outcome(one: _Judged, name: Literal["stored", "duplicate"], reason: str) -> Outcome:
     origin = one.verdict.origin if isinstance(one.verdict, Accepted) else None
     return Outcome(name=name, reason=reason, channel=channel_name(one.arrival.topic), origin=origin)
+
+
+def _told(verdict: Verdict) -> Told | None:
+    if isinstance(verdict, Rejected):
+        return None
+    return verdict.message if isinstance(verdict.message, Alarm | Status) else verdict.origin
 
 
 def _columns(samples: Samples) -> Columns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from sealwatch.base.clock import Clock
@@ -15,6 +15,7 @@ from sealwatch.cloud.ingest.record import Recorder
 from sealwatch.cloud.paging.ladder import Ladder
 from sealwatch.cloud.ports import EvidenceStore, TelemetryStore
 from sealwatch.cloud.registry.cache import RegistryCache
+from sealwatch.cloud.telemetry.facts import Told
 
 
 class Ingest:
@@ -33,6 +34,7 @@ class Ingest:
         clock: Clock,
         committed: Callable[[], None],
         counters: IngestCounters | None = None,
+        tell: Callable[[Sequence[Told], int], None] | None = None,
     ) -> None:
         """`worker` names this service to the broker: the same name at every start, so that its sessions persist."""
         self.counters = counters or IngestCounters()
@@ -44,6 +46,7 @@ class Ingest:
             evidence=evidence,
             counters=self.counters,
             clock=clock,
+            tell=tell,
         )
         self.lanes = tuple(
             Lane(

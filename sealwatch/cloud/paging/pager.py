@@ -90,6 +90,7 @@ class Pager:
         self._queues = {name: QueueState() for name in self._robots}
         self._paused: dict[str, tuple[float, str]] = {}  # channel -> until when (monotonic), and why
         self._counts: Counter[str] = Counter()
+        self.turns = 0  # how often the wheel has turned: the evidence that the pager lives
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pager", daemon=True)
 
@@ -122,6 +123,7 @@ class Pager:
         seen = self._changes.version
         audited_at_s = float("-inf")
         while not self._stop.is_set():
+            self.turns += 1
             try:
                 if self._clock.monotonic_s() - audited_at_s >= AUDIT_EVERY_S:
                     self.audit()

@@ -73,7 +73,13 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     Metric("link_round_trip_ms", "ms", "part", "service", "Round trip from the node to the broker"),
     Metric("uplink_bytes", "B", "part", "service", "Bytes sent over the uplink since the month began"),
     Metric("ingest_lag_ms", "ms", "node", "service", "From the node's durable copy to the service's commit"),
-    Metric("worker_alive", "1", "worker", "service", "1 each minute while a worker of the service turns its wheel"),
+    Metric(
+        "worker_alive",
+        "1",
+        "worker",
+        "service",
+        "Each minute: 1 where a worker of the service turned its wheel, 0 where it hangs",
+    ),
 )
 BY_NAME: Final[dict[str, Metric]] = {metric.name: metric for metric in CATALOGUE}
 

@@ -6,15 +6,17 @@ fact, not of the call, so that telling one twice leaves one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from sealwatch.cloud.db.tables import AlarmRecord, Incident, IncidentEvent, Page
+from sealwatch.cloud.db.tables import Incident, IncidentEvent, Page
 from sealwatch.cloud.telemetry.catalogue import BY_NAME
 from sealwatch.cloud.telemetry.columns import Columns
 from sealwatch.contract.codes import AlarmKind, Level, Phase, VideoFault
-from sealwatch.contract.messages import Origin, Status
+from sealwatch.contract.messages import Alarm, Origin, Status
 
+Told = Alarm | Status | Origin
+"""What ingestion hands in: an alarm or a state whole, of everything else who said it and when."""
 SERVICE: Final = "service"  # the node_id of what no node told
 _TRANSITIONS: Final = {
     "opened": "incident_opened_count",
@@ -66,8 +68,8 @@ def of_page(site_id: str, page: Page) -> list[Columns]:
     return found
 
 
-def of_alarm(alarm: AlarmRecord) -> list[Columns]:
-    """An alarm as it stands: its start, its end, a camera's fault, a recognised load."""
+def of_alarm(alarm: Alarm) -> list[Columns]:
+    """One transition of an alarm: its start, its end, a camera's fault, a recognised load."""
     start: dict[str, float] = {"alarm_start_count": 1.0}
     end: dict[str, float] = {"alarm_end_count": 1.0}
     if alarm.kind == AlarmKind.CAMERA_FAULT:
@@ -78,9 +80,10 @@ def of_alarm(alarm: AlarmRecord) -> list[Columns]:
         step = next((alarm.numbers[n] for n in _STEP_NUMBERS if n in alarm.numbers), None)
         if step is not None:
             start["load_step_w"] = float(step)
-    found = [_point(alarm.site_id, alarm.source_id, alarm.started_at_ms, start, node_id=alarm.node_id)]
-    if alarm.phase == Phase.END and alarm.ended_at_ms is not None:
-        found.append(_point(alarm.site_id, alarm.source_id, alarm.ended_at_ms, end, node_id=alarm.node_id))
+    origin = alarm.origin
+    found = [_point(origin.site_id, alarm.source_id, alarm.started_at_ms, start, node_id=origin.node_id)]
+    if alarm.phase is Phase.END:
+        found.append(_point(origin.site_id, alarm.source_id, origin.captured_at_ms, end, node_id=origin.node_id))
     return found
 
 
@@ -136,6 +139,6 @@ def of_ingest(origins: Iterable[tuple[Origin, int]]) -> list[Columns]:
     ]
 
 
-def of_workers(alive: Sequence[str], at_ms: int) -> list[Columns]:
-    """Workers of the service that turned their wheel since the last call."""
-    return [_point(SERVICE, worker, at_ms, {"worker_alive": 1.0}) for worker in alive]
+def of_workers(alive: Mapping[str, bool], at_ms: int) -> list[Columns]:
+    """Each worker of the service, and whether it turned its wheel since the last call."""
+    return [_point(SERVICE, worker, at_ms, {"worker_alive": float(turned)}) for worker, turned in alive.items()]

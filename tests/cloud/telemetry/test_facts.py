@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from sealwatch.cloud.db.tables import AlarmRecord, Incident, IncidentEvent, Page
+from sealwatch.cloud.db.tables import Incident, IncidentEvent, Page
 from sealwatch.cloud.telemetry import facts
 from sealwatch.cloud.telemetry.catalogue import BY_NAME, CATALOGUE, table
 from sealwatch.cloud.telemetry.columns import Columns
-from sealwatch.contract.codes import ClockQuality
-from sealwatch.contract.messages import Origin, PartHealth, Status
+from sealwatch.contract.codes import ClockQuality, Level, Phase
+from sealwatch.contract.messages import Alarm, Origin, PartHealth, Status
 
 T0 = 1_700_000_000_000
 BOOT = "0" * 32
@@ -57,23 +57,37 @@ def test_a_page_tells_its_attempt_and_the_time_to_the_answer() -> None:
     assert flat(facts.of_page("s1", failed)) == {("li", "page_failed_count", T0): 1.0}
 
 
-def alarm(**changes: Any) -> AlarmRecord:
-    values = {
-        "node_id": "n1",
-        "site_id": "s1",
+def origin(seq: int, at_ms: int) -> Origin:
+    return Origin(
+        site_id="s1",
+        node_id="n1",
+        boot_id=BOOT,
+        seq=seq,
+        captured_at_ms=at_ms,
+        enqueued_at_ms=at_ms,
+        clock_quality=ClockQuality.SYNCHRONISED,
+    )
+
+
+def alarm(at_ms: int = T0, **changes: Any) -> Alarm:
+    values: dict[str, Any] = {
+        "origin": origin(1, at_ms),
+        "alarm_id": "a1",
+        "level": Level.YELLOW,
+        "score": 1.0,
+        "sentence_zh": "",
+        "sentence_en": "",
         "source_id": "cam-1",
         "kind": "camera_fault",
-        "phase": "start",
+        "phase": Phase.START,
         "reason": "covered_for_long",
-        "numbers": {},
         "started_at_ms": T0,
-        "ended_at_ms": None,
     }
-    return AlarmRecord(**{**values, **changes})
+    return Alarm(**(values | changes))
 
 
 def test_a_covered_camera_shows_its_code_until_it_is_free_again() -> None:
-    told = flat(facts.of_alarm(alarm(phase="end", ended_at_ms=T0 + 60_000)))
+    told = flat(facts.of_alarm(alarm(T0 + 60_000, phase=Phase.END)))
     assert told["cam-1", "camera_fault_code", T0] == 1.0
     assert told["cam-1", "camera_fault_code", T0 + 60_000] == 0.0
     assert told["cam-1", "alarm_end_count", T0 + 60_000] == 1.0
@@ -117,17 +131,6 @@ def test_a_node_tells_its_parts_and_only_figures_of_the_catalogue() -> None:
 
 
 def test_ingest_lag_is_the_worst_of_each_node_and_second() -> None:
-    def origin(seq: int, enqueued_at_ms: int) -> Origin:
-        return Origin(
-            site_id="s1",
-            node_id="n1",
-            boot_id=BOOT,
-            seq=seq,
-            captured_at_ms=enqueued_at_ms,
-            enqueued_at_ms=enqueued_at_ms,
-            clock_quality=ClockQuality.SYNCHRONISED,
-        )
-
     [block] = facts.of_ingest([(origin(1, T0 - 100), T0), (origin(2, T0 - 900), T0 + 10), (origin(3, T0), T0 + 1500)])
     assert list(block.at_ms) == [T0, T0 + 1000]
     assert list(block.values["ingest_lag_ms"]) == [910.0, 1500.0]

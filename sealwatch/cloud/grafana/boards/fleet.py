@@ -69,7 +69,7 @@ BOARD: Final = Board(
         ),
         _line("ingest_lag", "ingest_lag_ms", "ms", by="node_id"),
         _line("outbox", "outbox_depth_count", "short", by="node_id"),
-        _line("workers", "worker_alive", "short", aggregate="count"),
+        _line("workers", "worker_alive", "short", aggregate="min"),
         _line("disks", "disk_free_ratio", "percentunit", aggregate="min"),
         _line("clocks", "clock_offset_ms", "ms", by="node_id"),
         _line("certificates", "certificate_days_left", "d", aggregate="min"),
