@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup models clip demo test lint types unit contract bench bench-vision bench-power bench-cloud clean
+.PHONY: help setup models clip demo test lint types unit contract bench bench-vision bench-power bench-cloud arm64-selftest clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: $(READY) models clip ## virtual environment, packages, person model, demo clip (the second time: seconds, offline)
 
@@ -59,6 +59,9 @@ bench-power: $(READY) ## what the meter rules can do
 
 bench-cloud: $(READY) ## ingest and time series stores
 	$(BIN)/python -m bench ingest telemetry
+
+arm64-selftest: $(READY) models clip ## install the agent from aarch64 wheels and let it check itself, emulated
+	@$(BIN)/python -m tests.arm64
 
 clean: ## remove the virtual environment and what demo and tests left behind
 	rm -rf $(VENV) var build .pytest_cache .mypy_cache .ruff_cache .hypothesis sealwatch.egg-info
