@@ -25,9 +25,9 @@ from sealwatch.edge.declared import DeclarationKeeper
 from sealwatch.edge.health import faults, pulse
 from sealwatch.edge.health.clock import ClockWatch
 from sealwatch.edge.health.node import outbox_health, process_health
-from sealwatch.edge.ports import Part, PictureTaker, Sink
+from sealwatch.edge.ports import ManySources, Part, PictureTaker, Sink
 from sealwatch.edge.supervisor import Supervisor
-from sealwatch.edge.uplink.commands import Answer
+from sealwatch.edge.uplink.commands import Answer, Handler
 from sealwatch.edge.uplink.entries import OUTBOX_FILE, Limits
 from sealwatch.edge.uplink.outbox import Outbox
 from sealwatch.edge.uplink.publisher import Link, Publisher
@@ -35,6 +35,8 @@ from sealwatch.edge.uplink.sink import OutboxSink
 from sealwatch.edge.watchers import watchers
 
 if TYPE_CHECKING:
+    from sealwatch.edge.inputs.build import Wires
+    from sealwatch.edge.outputs.part import OutputPart
     from sealwatch.edge.recorder.build import Recording
 
 logger = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ LOCK_FILE = "agent.lock"
 STOP_WITHIN_S = 5.0
 _UPLINK_STOP_S = 2.0
 _RECORDERS_STOP_S = 0.8
+_OUTPUTS_STOP_S = 0.8
 _JUDGE_EVERY_S = 1.0
 _BEAT_EVERY_S = 5.0
 
@@ -94,13 +97,15 @@ class Agent:
             node_id=settings.node_id,
             fallback=settings.declared_status,
         )
+        self._acting_parts: dict[str, OutputPart] = {}
+        self._wires = self._prepare_wires()
         self.publisher = Publisher(
             self.outbox,
             site_id=settings.site_id,
             node_id=settings.node_id,
             mqtt=settings.mqtt,
             clock=self.clock,
-            handlers={"snapshot": self._take_snapshot},
+            handlers={"snapshot": self._take_snapshot, **self._output_commands()},
             upkeep=self._upkeep,
             link=link,
             service_key=pinned,
@@ -111,16 +116,24 @@ class Agent:
         watch_sink: Sink = self.sink
         if make_parts is watchers:
             make_parts = functools.partial(
-                watchers, raw_folder=self._folder / "meters", view_folder=self._folder / VIEW_FOLDER
+                watchers,
+                raw_folder=self._folder / "meters",
+                view_folder=self._folder / VIEW_FOLDER,
+                wires=self._wires,
             )
         if self._recording is not None:
             watch_sink = self._recording.sink
             self.sink.on_sealed = self._recording.chain.add
             make_parts = functools.partial(make_parts, taps=self._recording.taps)
+        if settings.actions:
+            from sealwatch.edge.outputs.actions import ActingSink
+
+            watch_sink = ActingSink(watch_sink, settings.actions, self._acting_parts)
         self.parts = list(make_parts(settings, watch_sink, self.clock, power_clock or self.clock))
-        self._watching = Supervisor(self.parts, self.clock, on_failure=self.sink.close_orphans)
+        self._watching = Supervisor(self.parts, self.clock, on_failure=self._close_orphans)
         # On their own, because a recorder that fails must not end the alarms that the watchers hold open.
         self._keeping = Supervisor(self._recording.parts if self._recording is not None else [], self.clock)
+        self._acting = Supervisor(list(self._acting_parts.values()), self.clock)
         self._sending = Supervisor([self.publisher], self.clock)
         self._faults = faults.FaultState()
         self._judge_at_s = 0.0
@@ -143,8 +156,35 @@ class Agent:
             clock_state=self.clock_watch,
         )
 
+    def _prepare_wires(self) -> Wires | None:
+        """The wires of inputs and outputs, and a part for each output, where the configuration has some."""
+        if not (self.settings.inputs or self.settings.outputs or self.settings.io_modules):
+            return None
+        from sealwatch.edge.inputs.build import Wires
+        from sealwatch.edge.outputs.build import output_parts
+        from sealwatch.edge.outputs.limits import work_permitted
+
+        wires = Wires(self.settings, self.clock)
+        self._acting_parts = output_parts(
+            self.settings,
+            wires,
+            self._folder,
+            self.clock,
+            permitted_work=lambda: work_permitted(self.declared.current().permits, self.clock.wall_ms()),
+        )
+        return wires
+
+    def _output_commands(self) -> dict[str, Handler]:
+        if not self._acting_parts:
+            return {}
+        from sealwatch.edge.outputs.build import OutputCommands
+
+        commands = OutputCommands(self._acting_parts)
+        return {"siren": commands.siren, "output": commands.output}
+
     def start(self) -> None:
-        """Close what an earlier life left open, durably, and only then begin to watch and to send."""
+        """Switch every output off, close what an earlier life left open, durably, and then begin to watch and send."""
+        self._acting.start()
         self.sink.close_orphans()
         self.sink.report_notices()
         self._sending.start()
@@ -159,15 +199,18 @@ class Agent:
         )
 
     def stop(self) -> bool:
-        """End: watchers first, so that what they still say is stored; then recorders; then the uplink says goodbye.
+        """End: outputs are switched off; watchers, so that what they still say is stored; recorders; the uplink last.
 
         Whether every part has ended in time. What has not been delivered waits in the outbox for the next start.
         """
-        late = self._watching.stop(STOP_WITHIN_S - _UPLINK_STOP_S - _RECORDERS_STOP_S)
+        late = self._acting.stop(_OUTPUTS_STOP_S)
+        late += self._watching.stop(STOP_WITHIN_S - _UPLINK_STOP_S - _RECORDERS_STOP_S - _OUTPUTS_STOP_S)
         late_recorders = self._keeping.stop(_RECORDERS_STOP_S)
         late += late_recorders
         if self._recording is not None and not late_recorders:
             self._recording.opener.close()
+        if self._wires is not None and not late:
+            self._wires.close()
         self.sink.flush()
         late += self._sending.stop(_UPLINK_STOP_S)
         for part_id in late:
@@ -240,11 +283,18 @@ class Agent:
         return [
             *self._watching.health(),
             *self._keeping.health(),
+            *self._acting.health(),
             *self._sending.health(),
             outbox_health(self.outbox.stats(), free_bytes=free_bytes, limits=self._limits, now_ms=now_ms),
             self.clock_watch.health(),
             process_health(now_ms=now_ms),
         ]
+
+    def _close_orphans(self, part_id: str) -> None:
+        """End what a part that has failed left open, under whichever name."""
+        part = next(part for part in self.parts if part.part_id == part_id)
+        for source_id in part.source_ids if isinstance(part, ManySources) else [part_id]:
+            self.sink.close_orphans(source_id)
 
     def _upkeep(self) -> float | None:
         """What is due besides sending: commit measurements that wait, judge faults of the node."""

@@ -11,9 +11,10 @@ from msgspec import Meta, Struct
 from sealwatch.base import settings
 from sealwatch.base.mqtt import MqttSettings
 from sealwatch.base.settings import SettingsError
-from sealwatch.contract.codes import DeclaredStatus
+from sealwatch.contract.codes import DeclaredStatus, Level
 from sealwatch.contract.messages import Identifier
 from sealwatch.contract.signing import public_key_from_text
+from sealwatch.edge.inputs.terminals import terminals_problem
 
 VIEW_FOLDER = "views"  # below data_dir: the cameras' reference pictures
 Ratio = Annotated[float, Meta(ge=0, le=1)]
@@ -146,6 +147,103 @@ class UploadSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ) = None
 
 
+class IoModuleSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One Modbus module with contacts or relays."""
+
+    module_id: Identifier
+    url: Annotated[
+        str,
+        Meta(
+            pattern=r"^((modbus-)?tcp://[^/]+:\d+|serial:/.+)$",
+            description="modbus-tcp://host:502, tcp://host:port of an RTU converter, or serial:/dev/ttyUSB1.",
+        ),
+    ]
+    profile: Annotated[str, Meta(description="Name of a file in firmware_config/io, without .toml.")] = (
+        "generic-8di-8do"
+    )
+    address: Annotated[int, Meta(ge=1, le=247, description="Address of the module on its bus.")] = 1
+    baud: Annotated[int, Meta(ge=1200, le=256_000, description="Serial speed, bit/s.")] = 9600
+    poll_interval_s: Annotated[float, Meta(ge=0.05, le=60, description="Seconds from reading to reading.")] = 0.5
+
+
+Terminal = Annotated[
+    str,
+    Meta(
+        pattern=r"^(module:[A-Za-z0-9_.-]+/[a-z]+[0-9]+|mqtt:[^#+\s]+(#[A-Za-z0-9_.-]+)?|gpio:[0-9]{1,3})$",
+        description="module:ID/di1, mqtt:topic, mqtt:topic#key for a field of JSON, or gpio:17 (BCM number).",
+    ),
+]
+Window = Annotated[
+    tuple[float, float], Meta(description="From and to, both included, in the unit of the module's profile.")
+]
+
+
+class SupervisionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a supervised line measures in each of its four states. Between the windows it is unclear, and told."""
+
+    shorted: Window
+    closed: Window
+    open: Window
+    cut: Window
+
+
+class InputSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One contact or sensor that raises an alarm when it leaves its rest."""
+
+    input_id: Identifier
+    kind: Annotated[
+        Literal["door", "seal", "lock", "pir", "vibration", "mains", "battery"],
+        Meta(description="What it tells: lock is that of a winch or hoist; mains and battery are those of the UPS."),
+    ]
+    at: Terminal
+    name: Annotated[str, Meta(max_length=32, description="What people call it; empty: its id.")] = ""
+    rest: Annotated[
+        Literal["closed", "open"],
+        Meta(description="The contact while all is well. Of a value, closed is on, true or 1."),
+    ] = "closed"
+    supervision: SupervisionSettings | None = None
+    debounce_s: Annotated[float, Meta(ge=0, le=5, description="A shorter change is bouncing, seconds.")] = 0.05
+    on_delay_s: Annotated[float, Meta(ge=0, le=600, description="It must last this long to be an alarm.")] = 0.0
+    off_delay_s: Annotated[float, Meta(ge=0, le=3600, description="At rest for this long ends the alarm.")] = 5.0
+    silent_after_s: Annotated[
+        float, Meta(ge=10, le=1_000_000, description="An MQTT sensor not heard for this long is a fault.")
+    ] = 7200.0
+
+
+class OutputSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One thing that makes noise or light at the shaft. It is off whenever nothing asks for it."""
+
+    output_id: Identifier
+    kind: Literal["siren", "lamp", "relay", "loudspeaker"]
+    at: Annotated[
+        str,
+        Meta(
+            pattern=r"^(module:[A-Za-z0-9_.-]+/[a-z]+[0-9]+|mqtt:[^#+\s]+(#[A-Za-z0-9_.-]+)?|gpio:[0-9]{1,3}|sound:/.+\.wav)$",
+            description="As an input's, such as module:ID/do1; or sound:/path/leave.wav for a recorded sentence.",
+        ),
+    ]
+    active_low: Annotated[bool, Meta(description="gpio: the board switches on at low level.")] = False
+    max_s: Annotated[float, Meta(ge=1, le=3600, description="Never on for longer at a stretch, seconds.")] = 180.0
+    pause_s: Annotated[float, Meta(ge=0, le=86_400, description="Off at least this long in between, seconds.")] = 30.0
+    quiet_hours: (
+        Annotated[
+            tuple[Annotated[int, Meta(ge=0, le=23)], Annotated[int, Meta(ge=0, le=24)]],
+            Meta(description="From and to, hour of day UTC+8: no alarm switches it on then; may go over midnight."),
+        ]
+        | None
+    ) = None
+
+
+class ActionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the node does by itself at an alarm, whether the service can be reached or not."""
+
+    outputs: Annotated[list[Identifier], Meta(min_length=1, max_length=16, description="What is switched on.")]
+    kinds: Annotated[list[str], Meta(max_length=32, description="Kinds of alarm, such as person; empty: all.")] = []
+    sources: Annotated[list[Identifier], Meta(max_length=64, description="Cameras, meters, inputs; empty: all.")] = []
+    min_level: Annotated[Level, Meta(description="At least this urgent.")] = Level.ORANGE
+    seconds: Annotated[float, Meta(ge=1, le=3600, description="For how long.")] = 30.0
+
+
 class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a node must be told."""
 
@@ -164,6 +262,13 @@ class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     meters: Annotated[list[MeterSettings], Meta(max_length=32)] = []
     recorder: RecorderSettings | None = None
     upload: UploadSettings | None = None
+    io_modules: Annotated[list[IoModuleSettings], Meta(max_length=16)] = []
+    sensors: Annotated[
+        MqttSettings | None, Meta(description="Broker on the node's own network, for mqtt: terminals.")
+    ] = None
+    inputs: Annotated[list[InputSettings], Meta(max_length=128)] = []
+    outputs: Annotated[list[OutputSettings], Meta(max_length=32)] = []
+    actions: Annotated[list[ActionSettings], Meta(max_length=64)] = []
 
 
 def load_node(path: Path) -> NodeSettings:
@@ -172,6 +277,9 @@ def load_node(path: Path) -> NodeSettings:
     for field, ids in (
         ("cameras", [c.camera_id for c in node.cameras]),
         ("meters", [m.meter_id for m in node.meters]),
+        ("io_modules", [m.module_id for m in node.io_modules]),
+        ("inputs", [i.input_id for i in node.inputs]),
+        ("outputs", [o.output_id for o in node.outputs]),
     ):
         twice = {i for i in ids if ids.count(i) > 1}
         if twice:
@@ -180,6 +288,9 @@ def load_node(path: Path) -> NodeSettings:
         service_key(node)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from None
+    problem = terminals_problem(node)
+    if problem:
+        raise SettingsError(f"{path}: {problem}")
     return node
 
 

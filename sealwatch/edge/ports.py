@@ -138,6 +138,14 @@ class Part(Protocol):
 
 
 @runtime_checkable
+class ManySources(Protocol):
+    """A part that raises alarms in the name of several sources, not only in its own."""
+
+    @property
+    def source_ids(self) -> Sequence[str]: ...
+
+
+@runtime_checkable
 class PictureTaker(Protocol):
     """A part that can show what it sees right now."""
 

@@ -15,6 +15,7 @@ from sealwatch.edge.config import NodeSettings
 from sealwatch.edge.ports import Image, Part, Sink
 
 if TYPE_CHECKING:
+    from sealwatch.edge.inputs.build import Wires
     from sealwatch.edge.recorder.media import PacketTap
 
 logger = logging.getLogger(__name__)
@@ -56,15 +57,20 @@ def watchers(
     taps: Mapping[str, PacketTap] | None = None,
     raw_folder: Path | None = None,
     view_folder: Path | None = None,
+    wires: Wires | None = None,
 ) -> list[Part]:
-    """A part for each camera and each meter; `taps` get the packets of the cameras they are named after.
+    """A part for each camera, meter and wire with inputs; `taps` get the packets of the cameras they are named after.
 
     Below `raw_folder` the meters' raw readings of the last seven days are kept, below `view_folder` the cameras'
-    reference pictures, which camera faults are judged by.
+    reference pictures, which camera faults are judged by. `wires` are shared with the outputs, where there are some.
 
     Raises UsageError for a profile or wire that is not known.
     """
-    return [*_cameras(node, sink, clock, taps or {}, view_folder), *_meters(node, sink, power_clock, raw_folder)]
+    return [
+        *_cameras(node, sink, clock, taps or {}, view_folder),
+        *_meters(node, sink, power_clock, raw_folder),
+        *_inputs(node, sink, clock, wires),
+    ]
 
 
 def _cameras(
@@ -109,3 +115,11 @@ def _meters(node: NodeSettings, sink: Sink, power_clock: Clock, raw_folder: Path
     return list(
         meter_watchers(node.meters, declared=node.declared_status, sink=sink, clock=power_clock, raw_folder=raw_folder)
     )
+
+
+def _inputs(node: NodeSettings, sink: Sink, clock: Clock, wires: Wires | None) -> list[Part]:
+    if not node.inputs and not node.io_modules:
+        return []
+    from sealwatch.edge.inputs.build import Wires, input_watchers
+
+    return list(input_watchers(node, wires or Wires(node, clock), sink, clock))

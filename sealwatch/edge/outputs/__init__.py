@@ -1,0 +1,1 @@
+"""Siren, lamp, relay, loudspeaker: limits, drivers, and what the node does by itself at an alarm."""
