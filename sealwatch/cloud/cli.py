@@ -20,6 +20,7 @@ from sealwatch.base.errors import CommandFailed, UsageError
 from sealwatch.base.systemd import Notifier
 from sealwatch.cloud import check, logs
 from sealwatch.cloud.auth import service_key
+from sealwatch.cloud.backup import cli as backup_cli
 from sealwatch.cloud.config import data_dir, load_cloud
 from sealwatch.cloud.db import migrate
 from sealwatch.cloud.db.engine import open_engine
@@ -52,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     key = commands.add_parser("key", help="print the public key that nodes pin; made where there is none yet")
     key.set_defaults(run=_key)
     downlink_cli.configure(commands)
+    backup_cli.configure(commands)
     for command in (serve, schema, checks, one_test, key):
         command.add_argument("--config", type=Path, required=True, metavar="cloud.toml")
 
