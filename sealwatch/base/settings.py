@@ -27,13 +27,17 @@ class SettingsError(UsageError):
 
 def load(kind: type[T], path: Path) -> T:
     """Read a TOML file as `kind`. Raises SettingsError."""
+    return parse(kind, read_text(path), name=str(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of a configuration file. Raises SettingsError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SettingsError(f"{path}: no such file; name an existing configuration file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read: {error}") from None
-    return parse(kind, text, name=str(path))
 
 
 def parse(kind: type[T], text: str, *, name: str) -> T:

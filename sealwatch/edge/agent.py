@@ -21,6 +21,7 @@ from sealwatch.contract.messages import Command, PartHealth
 from sealwatch.contract.topics import Channel
 from sealwatch.edge import identity
 from sealwatch.edge.config import VIEW_FOLDER, NodeSettings, data_dir, service_key
+from sealwatch.edge.configuring import ConfigKeeper
 from sealwatch.edge.declared import DeclarationKeeper
 from sealwatch.edge.health import faults, pulse
 from sealwatch.edge.health.clock import ClockWatch
@@ -109,7 +110,19 @@ class Agent:
             upkeep=self._upkeep,
             link=link,
             service_key=pinned,
-            inboxes={Channel.DECLARATION: self.declared.take},
+            inboxes={Channel.DECLARATION: self.declared.take, Channel.CONFIG: self._take_config},
+        )
+        self._ended = threading.Event()
+        self.restart_wanted = False
+        self.configuring = ConfigKeeper(
+            path,
+            settings,
+            service_key=pinned,
+            clock=self.clock,
+            parts=self._part_health,
+            connected=lambda: self.publisher.connected,
+            restart=self.restart,
+            reply=self.publisher.say,
         )
         self.publisher.report_on(self.health)
         self._recording = self._prepare_recording()
@@ -138,6 +151,9 @@ class Agent:
         self._faults = faults.FaultState()
         self._judge_at_s = 0.0
         self._turned_s: float | None = None
+
+    def _take_config(self, payload: bytes) -> None:
+        self.configuring.take(payload)
 
     def _prepare_recording(self) -> Recording | None:
         """Recorders and taps for the cameras, where the configuration asks for footage."""
@@ -219,30 +235,38 @@ class Agent:
         os.close(self._lock)
         return not late
 
+    def restart(self) -> None:
+        """Ask for the end of this life and another one; whoever called `run` sees to it. From any thread."""
+        self.restart_wanted = True
+        self._ended.set()
+
     def run(self, notifier: Notifier | None = None) -> int:
-        """Work until SIGTERM or SIGINT; the exit code. Call it on the main thread.
+        """Work until SIGTERM, SIGINT or `restart`; the exit code. Call it on the main thread.
 
         systemd's watchdog hears of life only while `pulse` finds it.
         """
-        ended, systemd = threading.Event(), notifier or Notifier()
+        told, systemd = threading.Event(), notifier or Notifier()
 
         def end(number: int, _frame: FrameType | None) -> None:
-            if ended.is_set():
+            if told.is_set():
                 os._exit(128 + number)  # asked twice: somebody does not want to wait
-            ended.set()
+            told.set()
+            self.restart_wanted = False
+            self._ended.set()
 
         before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             self.start()
             systemd.ready()
-            self._beat(ended, systemd)
-            logger.info("stopping")
-            systemd.stopping()
+            self._beat(self._ended, systemd)
+            logger.info("starting again" if self.restart_wanted else "stopping")
+            if not self.restart_wanted:
+                systemd.stopping()
             clean = self.stop()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        if not clean:
+        if not clean and not self.restart_wanted:
             logging.shutdown()
             os._exit(0)  # a thread that hangs inside a library would keep the process alive or break its end
         return 0
@@ -273,6 +297,10 @@ class Agent:
         )
         return verdict, sum(part.ok for part in parts), len(parts)
 
+    def _part_health(self) -> list[PartHealth]:
+        """Every part that runs on a thread of its own."""
+        return [h for part in (self._watching, self._keeping, self._acting, self._sending) for h in part.health()]
+
     def health(self) -> list[PartHealth]:
         """Evidence of every part, of the uplink, the outbox, the clock and this process."""
         now_ms = self.clock.wall_ms()
@@ -281,12 +309,10 @@ class Agent:
         except OSError:
             free_bytes = None
         return [
-            *self._watching.health(),
-            *self._keeping.health(),
-            *self._acting.health(),
-            *self._sending.health(),
+            *self._part_health(),
             outbox_health(self.outbox.stats(), free_bytes=free_bytes, limits=self._limits, now_ms=now_ms),
             self.clock_watch.health(),
+            self.configuring.health(),
             process_health(now_ms=now_ms),
         ]
 
@@ -299,6 +325,7 @@ class Agent:
     def _upkeep(self) -> float | None:
         """What is due besides sending: commit measurements that wait, judge faults of the node."""
         due_s = self.sink.flush_due()
+        self.configuring.tick()
         now_s = self.clock.monotonic_s()
         if now_s >= self._judge_at_s:
             self._judge_at_s = now_s + _JUDGE_EVERY_S

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from sealwatch.base import text
 from sealwatch.base.errors import CommandFailed, UsageError
@@ -87,9 +87,25 @@ def _run(arguments: argparse.Namespace) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    node = load_node(arguments.config)
-    agent = _load("sealwatch.edge.agent").Agent(node, arguments.config)
-    return int(agent.run())
+    configuring = _load("sealwatch.edge.configuring")
+    configuring.settle(arguments.config)
+    try:
+        agent = _load("sealwatch.edge.agent").Agent(load_node(arguments.config), arguments.config)
+    except UsageError as error:
+        if not configuring.give_up(arguments.config, error):
+            raise
+        logging.getLogger(__name__).warning("a pushed configuration cannot be started and is put back: %s", error)
+        _begin_anew()
+    code = int(agent.run())
+    if agent.restart_wanted:
+        _begin_anew()
+    return code
+
+
+def _begin_anew() -> NoReturn:
+    """The same program in the same process, so that systemd sees one service that goes on."""
+    logging.shutdown()
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - exactly the command that we were started with
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -273,7 +273,12 @@ class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 def load_node(path: Path) -> NodeSettings:
     """Read and check a node's configuration. Raises SettingsError."""
-    node = settings.load(NodeSettings, path)
+    return parse_node(settings.read_text(path), name=str(path))
+
+
+def parse_node(text: str, *, name: str) -> NodeSettings:
+    """Check the text of a node's configuration; `name` stands for the file in sentences. Raises SettingsError."""
+    node = settings.parse(NodeSettings, text, name=name)
     for field, ids in (
         ("cameras", [c.camera_id for c in node.cameras]),
         ("meters", [m.meter_id for m in node.meters]),
@@ -283,14 +288,14 @@ def load_node(path: Path) -> NodeSettings:
     ):
         twice = {i for i in ids if ids.count(i) > 1}
         if twice:
-            raise SettingsError(f"{path}: {field}: the id {', '.join(sorted(twice))} is used twice; give each its own")
+            raise SettingsError(f"{name}: {field}: the id {', '.join(sorted(twice))} is used twice; give each its own")
     try:
         service_key(node)
     except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from None
+        raise SettingsError(f"{name}: {error}") from None
     problem = terminals_problem(node)
     if problem:
-        raise SettingsError(f"{path}: {problem}")
+        raise SettingsError(f"{name}: {problem}")
     return node
 
 

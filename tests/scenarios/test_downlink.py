@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,13 +45,16 @@ class County:
         service.start()
         return service
 
-    def agent(self, service: Service) -> Agent:
+    def write_node(self, service: Service) -> None:
         pinned = signing.public_key_text(service.signing_key.public_key())
         self.node.write_text(
             f'site_id = "s1"\nnode_id = "node-1"\ndata_dir = "node"\nservice_public_key = "{pinned}"\n'
             f'mqtt.url = "{self.url}"\n',
             encoding="utf-8",
         )
+
+    def agent(self, service: Service) -> Agent:
+        self.write_node(service)
         return Agent(load_node(self.node), self.node)
 
 
@@ -113,3 +118,31 @@ def test_a_command_to_a_service_that_never_ran_is_one_sentence(
 ) -> None:
     assert main(["cloud", "command", "node-1", "ping", "--config", str(county.cloud)]) == 2
     assert "start the service first" in capsys.readouterr().err
+
+
+def test_a_pushed_configuration_is_tried_and_kept_or_put_back_by_a_real_agent(
+    county: County, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    service = county.serve()
+    county.write_node(service)
+    own, wanted = county.node.read_text(encoding="utf-8"), tmp_path / "wanted.toml"
+    call = ["cloud", "configure", "--config", str(county.cloud), "node-1", str(wanted)]
+    agent = subprocess.Popen([sys.executable, "-m", "sealwatch", "edge", "run", "--config", str(county.node)])
+    try:
+        wanted.write_text(own + "# wider zone\n", encoding="utf-8")
+        assert main(call) == 0
+        assert county.node.read_text(encoding="utf-8") == own + "# wider zone\n"
+        wanted.write_text(own + 'mqtt.username = "n"\nmqtt.password = "env:NOT_SET_ANYWHERE"\n', encoding="utf-8")
+        assert main(call) == 1
+        assert "NOT_SET_ANYWHERE" in capsys.readouterr().out
+        assert county.node.read_text(encoding="utf-8") == own + "# wider zone\n"
+        assert agent.poll() is None, "one process all the while"
+        wanted.write_text(own.replace("node-1", "node-2"), encoding="utf-8")
+        assert main(call) == 1
+        assert "node_id cannot be changed" in capsys.readouterr().out
+        wanted.write_text("site_id = ", encoding="utf-8")
+        assert main(call) == 2
+    finally:
+        agent.terminate()
+        assert agent.wait(timeout=WAIT_S) == 0
+        service.stop()

@@ -1,10 +1,11 @@
-"""`sealwatch cloud command`: ask a node to do something, and what it and others before it answered."""
+"""`sealwatch cloud command` and `configure`: ask something of a node, and what it answered."""
 
 from __future__ import annotations
 
 import argparse
 import getpass
 import time
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import select
 
+from sealwatch.base import settings as settings_
 from sealwatch.base import text
 from sealwatch.base.clock import SystemClock
 from sealwatch.base.errors import UsageError
@@ -28,6 +30,7 @@ from sealwatch.contract.messages import Command
 from sealwatch.contract.topics import Channel
 
 _WAIT_S: Final = 20.0
+_TRIAL_S: Final = 120.0  # restart, a minute of trial, perhaps the way back
 _LOOK_S: Final = 0.2
 _SHOWN: Final = 20
 
@@ -45,6 +48,14 @@ def configure(commands: Any) -> None:
     )
     command.add_argument("--config", type=Path, required=True, metavar="cloud.toml")
     command.set_defaults(run=_command)
+    push = commands.add_parser("configure", help="push a configuration, which the node tries and takes back by itself")
+    push.add_argument("node", metavar="NODE", help="node_id")
+    push.add_argument("file", metavar="FILE", type=Path, help="the whole new node.toml")
+    push.add_argument(
+        "--wait", type=float, default=_TRIAL_S, metavar="SECONDS", help=f"for the outcome, at most ({_TRIAL_S:.0f})"
+    )
+    push.add_argument("--config", type=Path, required=True, metavar="cloud.toml")
+    push.set_defaults(run=_configure)
 
 
 def actor() -> str:
@@ -78,6 +89,23 @@ def _command(arguments: argparse.Namespace) -> int:
         database.close()
 
 
+def _configure(arguments: argparse.Namespace) -> int:
+    toml = settings_.read_text(arguments.file)
+    try:
+        tomllib.loads(toml)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{arguments.file}: not valid TOML: {error}") from None
+    database = open_database(arguments.config)
+    try:
+        with database.write() as session:
+            now_ms = SystemClock().wall_ms()
+            version = queue.push_config(session, node_id=arguments.node, toml=toml, author=actor(), now_ms=now_ms)
+        message_id = queue.message_id(Channel.CONFIG, version)
+        return _wait(database, arguments.node, message_id, arguments.wait, text.terminal_language())
+    finally:
+        database.close()
+
+
 def _pairs(given: list[str]) -> dict[str, str]:
     found = {}
     for one in given:
@@ -88,17 +116,18 @@ def _pairs(given: list[str]) -> dict[str, str]:
     return found
 
 
-def _wait(database: Database, node_id: str, command_id: str, wait_s: float, language: Language) -> int:
+def _wait(database: Database, node_id: str, message_id: str, wait_s: float, language: Language) -> int:
     until_s = time.monotonic() + wait_s
     while True:
         with database.read() as session:
-            reply = session.get(CommandReply, (node_id, command_id))
-            row = session.scalars(select(Downlink).where(Downlink.message_id == command_id)).one()
+            reply = session.get(CommandReply, (node_id, message_id))
+            sent = select(Downlink.sent_at_ms).where(Downlink.node_id == node_id, Downlink.message_id == message_id)
+            sent_at_ms = session.scalars(sent).one()
         if reply is not None:
             print(reply_sentence(reply, language))
             return 0 if reply.ok else 1
         if time.monotonic() >= until_s:
-            key = "downlink.not_sent" if row.sent_at_ms is None else "downlink.no_answer"
+            key = "downlink.not_sent" if sent_at_ms is None else "downlink.no_answer"
             print(text.say(language, key, node=node_id, seconds=f"{wait_s:g}"))
             return 1
         time.sleep(_LOOK_S)

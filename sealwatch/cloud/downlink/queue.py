@@ -129,6 +129,11 @@ def newest(session: Session, node_id: str, channel: Channel) -> Downlink | None:
     ).first()
 
 
+def message_id(channel: Channel, version: int) -> str:
+    """Names a version of a retained channel; the node answers a configuration under it."""
+    return f"{channel}-{version}"
+
+
 def _node(session: Session, node_id: str) -> Node:
     node = session.get(Node, node_id)
     if node is None:
@@ -160,7 +165,7 @@ def _add_retained(
             node_id=message.node_id,
             site_id=message.site_id,
             channel=str(channel),
-            message_id=f"{channel}-{message.version}",
+            message_id=message_id(channel, message.version),
             version=message.version,
             body=wire.encode(message).decode(),
             author=author,

@@ -74,20 +74,16 @@ def set_status(session: Session, status: Status, *, retained: bool, now_ms: int)
 
 
 def set_reply(session: Session, reply: Reply, *, now_ms: int) -> None:
-    """A node's answer to a command; the first one counts."""
-    if session.get(CommandReply, (reply.node_id, reply.command_id)) is None:
-        session.add(
-            CommandReply(
-                node_id=reply.node_id,
-                command_id=reply.command_id,
-                ok=reply.ok,
-                reason=reply.reason,
-                detail=reply.detail,
-                replied_at_ms=reply.replied_at_ms,
-                received_at_ms=now_ms,
-            )
-        )
-        session.flush()
+    """A node's answer to a command; the first one counts, unless what was refused at first has succeeded since."""
+    row = session.get(CommandReply, (reply.node_id, reply.command_id))
+    if row is None:
+        row = CommandReply(node_id=reply.node_id, command_id=reply.command_id)
+        session.add(row)
+    elif row.ok or not reply.ok:
+        return
+    row.ok, row.reason, row.detail = reply.ok, reply.reason, reply.detail
+    row.replied_at_ms, row.received_at_ms = reply.replied_at_ms, now_ms
+    session.flush()
 
 
 def quarantine(session: Session, topic: str, payload: bytes, rejected: Rejected, *, now_ms: int) -> None:

@@ -87,7 +87,7 @@ class Publisher:
             clock=clock,
             service_key=service_key,
             handlers=handlers or {},
-            reply=lambda reply: self._post(lambda: self._replies.append(reply)),
+            reply=self.say,
         )
         outbox.on_change = lambda: self._events.put(None)
         self._link = link(self) if link is not None else self._session()
@@ -95,6 +95,15 @@ class Publisher:
     def report_on(self, parts: Callable[[], Sequence[PartHealth]]) -> None:
         """Where the health of every part comes from, for the status message."""
         self._parts = parts
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has this node."""
+        return self._link.connected
+
+    def say(self, reply: Reply) -> None:
+        """Send a reply as soon as there is a connection. From any thread."""
+        self._post(lambda: self._replies.append(reply))
 
     # -- the thread ----------------------------------------------------------------------------------------------
 
