@@ -20,6 +20,7 @@ import numpy as np
 from sealwatch.base.clock import SystemClock
 from sealwatch.contract.codes import DeclaredStatus
 from sealwatch.edge.config import MeterSettings
+from sealwatch.edge.declared import FixedDeclared
 from sealwatch.edge.ports import MemorySink
 
 
@@ -43,7 +44,9 @@ def main() -> int:
         from sealwatch.edge.power.watcher import MeterWatcher
 
         settings = MeterSettings(meter_id="m", url=url, address="1")
-        watcher = MeterWatcher(settings, declared=DeclaredStatus.POWER_CUT, sink=MemorySink(), clock=SystemClock())
+        watcher = MeterWatcher(
+            settings, declared=FixedDeclared(DeclaredStatus.POWER_CUT), sink=MemorySink(), clock=SystemClock()
+        )
         stop = threading.Event()
         begun_s = time.process_time()
         thread = threading.Thread(target=watcher.run, args=(stop,))

@@ -133,6 +133,7 @@ class Agent:
                 raw_folder=self._folder / "meters",
                 view_folder=self._folder / VIEW_FOLDER,
                 wires=self._wires,
+                declared=self.declared,
             )
         if self._recording is not None:
             watch_sink = self._recording.sink

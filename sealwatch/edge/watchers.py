@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sealwatch.base.clock import Clock
 from sealwatch.edge.config import NodeSettings
+from sealwatch.edge.declared import Declared, FixedDeclared
 from sealwatch.edge.ports import Image, Part, Sink
 
 if TYPE_CHECKING:
@@ -58,17 +59,19 @@ def watchers(
     raw_folder: Path | None = None,
     view_folder: Path | None = None,
     wires: Wires | None = None,
+    declared: Declared | None = None,
 ) -> list[Part]:
     """A part for each camera, meter and wire with inputs; `taps` get the packets of the cameras they are named after.
 
     Below `raw_folder` the meters' raw readings of the last seven days are kept, below `view_folder` the cameras'
     reference pictures, which camera faults are judged by. `wires` are shared with the outputs, where there are some.
+    Without `declared` the configured status holds for good.
 
     Raises UsageError for a profile or wire that is not known.
     """
     return [
         *_cameras(node, sink, clock, taps or {}, view_folder),
-        *_meters(node, sink, power_clock, raw_folder),
+        *_meters(node, sink, power_clock, raw_folder, declared),
         *_inputs(node, sink, clock, wires),
     ]
 
@@ -107,13 +110,21 @@ def _load_detector() -> Any:
     return Detector.load(threads=1)
 
 
-def _meters(node: NodeSettings, sink: Sink, power_clock: Clock, raw_folder: Path | None) -> list[Part]:
+def _meters(
+    node: NodeSettings, sink: Sink, power_clock: Clock, raw_folder: Path | None, declared: Declared | None
+) -> list[Part]:
     if not node.meters:
         return []
     from sealwatch.edge.power.watcher import meter_watchers
 
     return list(
-        meter_watchers(node.meters, declared=node.declared_status, sink=sink, clock=power_clock, raw_folder=raw_folder)
+        meter_watchers(
+            node.meters,
+            declared=declared or FixedDeclared(node.declared_status),
+            sink=sink,
+            clock=power_clock,
+            raw_folder=raw_folder,
+        )
     )
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sealwatch.contract.codes import AlarmKind, DeclaredStatus, Level
+from sealwatch.contract.codes import AlarmKind, DeclaredStatus, Level, Phase
 from sealwatch.edge.power import appliances, events, pulses, square
 from sealwatch.edge.power.appliances import Appliances
 from sealwatch.edge.power.edges import Array, Edge, EdgeFinder
 from sealwatch.edge.power.events import Event
-from sealwatch.edge.power.minutes import Minutes
+from sealwatch.edge.power.learnt import Learnt
+from sealwatch.edge.power.minutes import Minute, Minutes
 from sealwatch.edge.power.pulses import Pulse, PulseState
 from sealwatch.edge.power.rules import Transition, baseline, habits, hoist, step
 from sealwatch.edge.power.rules import envelope as envelopes
@@ -31,6 +32,8 @@ class Verdict:
     kind: AlarmKind
     level: Level
     transition: Transition
+    declared: DeclaredStatus
+    """What the site declared at that moment; work under a permit counts as such while the permit covers it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,11 @@ class Analyser:
         declared: DeclaredStatus,
         *,
         interval_s: float = 1.0,
-        permits: Sequence[Permit] = (),
+        permits: Sequence[Permit] | None = None,
         unix_offset_s: float = 0.0,
     ) -> None:
-        self._declared, self._permits, self._offset_s = declared, permits, unix_offset_s
+        self._offset_s = unix_offset_s
+        self.declare(declared, permits)
         self._finder = EdgeFinder(interval_s)
         self._longest_gap_s = max(60.0, 6 * interval_s)
         self._square = SquareState()
@@ -68,6 +72,7 @@ class Analyser:
         self._step = StepState()
         self._minutes = Minutes()
         self._envelopes: dict[str, EnvelopeState] = {}
+        self._standing: dict[tuple[AlarmKind, float], DeclaredStatus] = {}
         self._baseline = BaselineState()
         self._nights = NightState()
         self._share = ShareState()
@@ -76,6 +81,35 @@ class Analyser:
     def learning(self) -> float:
         """How far the baseline has been learnt: 0 to 1."""
         return self._baseline.learning
+
+    def declare(self, declared: DeclaredStatus, permits: Sequence[Permit] | None) -> None:
+        """What the site declares from now on; `permits` None where nobody has said which there are. An envelope that
+        no longer holds ends with its next minute."""
+        self._declared, self._permits, self._permits_known = declared, tuple(permits or ()), permits is not None
+
+    def set_unix_offset(self, unix_offset_s: float) -> None:
+        """The wall clock was set: hours and days are counted anew from here, what was learnt stays."""
+        self._offset_s = unix_offset_s
+        self._minutes = Minutes()
+        self._baseline = replace(self._baseline, current=None, sum_w=0.0, minutes=0)
+        self._nights = replace(self._nights, day=None, starts=())
+        self._share = replace(self._share, day=None, total_wh=0.0, hoist_wh=0.0)
+
+    def learnt(self) -> Learnt:
+        """What has to survive a restart."""
+        return Learnt(baseline=self._baseline, nights=self._nights, share=self._share, appliances=self._appliances)
+
+    def remember(self, learnt: Learnt) -> None:
+        """Go on from what an earlier life learnt. Alarms that stood then were ended with it and are told anew."""
+        self._baseline = replace(learnt.baseline, since_s=None, subject="")
+        self._nights = replace(learnt.nights, since_s=None)
+        self._share = replace(learnt.share, since_s=None)
+        self._appliances = learnt.appliances
+
+    def status_at(self, unix_s: float) -> DeclaredStatus:
+        """The declared status, or permitted work while a permit covers the moment."""
+        covered = any(permit.covers(unix_s) for permit in self._permits)
+        return DeclaredStatus.PERMITTED_WORK if covered else self._declared
 
     def feed(self, t_s: Array, power_w: Array) -> Findings:
         """Take samples in order; readings that are no finite numbers are left out."""
@@ -87,18 +121,35 @@ class Analyser:
         self._square, own = square.advance(self._square, edges)
         self._pulses, done = pulses.advance(self._pulses, own)
         self._hoist, hoisting = hoist.advance(self._hoist, done.trips, horizon_s, self._appliances)
-        self._appliances = appliances.advance(self._appliances, done.pulses)
+        self._appliances = appliances.advance(self._appliances, done.pulses, self._offset_s)
         self._step, stepping = step.advance(self._step, edges, horizon_s)
-        verdicts = [Verdict(AlarmKind.HOIST_LIKE_CYCLE, hoist.level(self._declared), t) for t in hoisting]
-        step_level = step.level(self._declared)
-        if step_level is not None:
-            verdicts += [Verdict(AlarmKind.POWER_STEP, step_level, t) for t in stepping]
+        verdicts = [self._verdict(AlarmKind.HOIST_LIKE_CYCLE, hoist.level, t) for t in hoisting]
+        verdicts += [self._verdict(AlarmKind.POWER_STEP, step.level, t) for t in stepping]
         verdicts += self._slow_rules(t_s, power_w, own, horizon_s, done.pulses)
-        verdicts.sort(key=lambda v: v.transition.at_s)
+        told = sorted((v for v in verdicts if v is not None), key=lambda v: v.transition.at_s)
         happened = [*events.of_edges(self._last_edge, own), *events.of_pulses(done.pulses)]
         self._last_edge = own[-1] if own else self._last_edge
         happened.sort(key=lambda e: e.t_s)
-        return Findings(edges, done.pulses, happened, verdicts)
+        return Findings(edges, done.pulses, happened, told)
+
+    def _verdict(
+        self, kind: AlarmKind, level_of: Callable[[DeclaredStatus], Level | None], transition: Transition
+    ) -> Verdict | None:
+        """Judged by what was declared when it started, so that it ends whatever is declared meanwhile; by what is
+        declared now where that makes what goes on more urgent (a permit ran out)."""
+        subject = (kind, transition.started_s)
+        now = self.status_at(transition.at_s + self._offset_s)
+        declared = self._standing.get(subject, now)
+        level, level_now = level_of(declared), level_of(now)
+        if transition.phase is Phase.UPDATE and level and level_now and level_now.urgency < level.urgency:
+            declared, level = now, level_now
+        if transition.phase is Phase.END:
+            self._standing.pop(subject, None)
+        else:
+            self._standing[subject] = declared
+        if level is None:
+            return None
+        return Verdict(kind, level, transition, declared)
 
     def _slow_rules(
         self, t_s: Array, power_w: Array, edges: list[Edge], horizon_s: float, done: list[Pulse]
@@ -107,10 +158,7 @@ class Analyser:
         offset_s = self._offset_s
         found: list[tuple[Level, Transition]] = []
         for minute in self._minutes.feed(t_s + offset_s, power_w):
-            for envelope in self._envelopes_at(minute.start_s):
-                state = self._envelopes.get(envelope.subject, EnvelopeState())
-                self._envelopes[envelope.subject], told = envelopes.advance(state, envelope, minute)
-                found += [(envelope.level, t) for t in told]
+            found += self._envelope_minute(minute)
             self._baseline, told = baseline.advance(self._baseline, minute)
             found += [(Level.YELLOW, t) for t in told]
             self._share, told = habits.share(self._share, minute.start_s, minute.mean_w / 60, 0.0)
@@ -123,11 +171,29 @@ class Analyser:
         moved = [replace(e, t_s=e.t_s + offset_s) for e in edges] if offset_s else edges
         self._nights, told = habits.nights(self._nights, moved, horizon_s + offset_s)
         found += [(Level.ORANGE, t) for t in told]
-        return [Verdict(AlarmKind.POWER_ANOMALY, level, _back(t, offset_s)) for level, t in found]
+        return [
+            Verdict(AlarmKind.POWER_ANOMALY, level, _back(t, offset_s), self.status_at(t.at_s)) for level, t in found
+        ]
+
+    def _envelope_minute(self, minute: Minute) -> list[tuple[Level, Transition]]:
+        """Judge a minute by the envelopes that hold; what stood by another one is over."""
+        found: list[tuple[Level, Transition]] = []
+        held = {envelope.subject: envelope for envelope in self._envelopes_at(minute.start_s)}
+        for subject, state in list(self._envelopes.items()):
+            if subject not in held:
+                del self._envelopes[subject]
+                if state.since_s is not None:
+                    found.append((Level.ORANGE, envelopes.lifted(state, subject, minute)))
+        for subject, envelope in held.items():
+            state = self._envelopes.get(subject, EnvelopeState())
+            self._envelopes[subject], told = envelopes.advance(state, envelope, minute)
+            found += [(envelope.level, t) for t in told]
+        return found
 
     def _envelopes_at(self, at_s: float) -> list[Envelope]:
         """The envelopes that hold at a moment (Unix seconds)."""
-        held = [envelopes.of_permits(self._permits, at_s) or envelopes.of_declaration(self._declared)]
+        usual_w = self._baseline.bound_w if self._baseline.learning >= 1.0 else None
+        held = [envelopes.at(self._declared, self._permits if self._permits_known else None, at_s, usual_w)]
         if self._baseline.always_on:
             held.append(envelopes.GONE)
         return [envelope for envelope in held if envelope is not None]

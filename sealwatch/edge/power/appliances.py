@@ -34,14 +34,14 @@ class Appliances:
         return len(seen) >= DAYS
 
 
-def advance(state: Appliances, pulses: Sequence[Pulse]) -> Appliances:
-    """Remember the appliances among finished pulses."""
+def advance(state: Appliances, pulses: Sequence[Pulse], unix_offset_s: float = 0.0) -> Appliances:
+    """Remember the appliances among finished pulses; days are counted in Unix time, which goes on over a restart."""
     table = dict(state.days)
     changed = False
     for pulse in pulses:
         if not is_appliance(pulse):
             continue
-        key, day = _class(pulse.size_w), int(pulse.end_s // 86400)
+        key, day = _class(pulse.size_w), int((pulse.end_s + unix_offset_s) // 86400)
         days = table.get(key, ())
         if not days or days[-1] != day:
             table[key] = (*(d for d in days if day - d <= FORGET_DAYS), day)[-DAYS * 3 :]

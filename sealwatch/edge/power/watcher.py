@@ -12,16 +12,19 @@ from pathlib import Path
 import numpy as np
 
 from sealwatch.base.clock import Clock
-from sealwatch.contract.codes import AlarmKind, DeclaredStatus, Level, Phase
+from sealwatch.contract.codes import AlarmKind, Level, Phase
 from sealwatch.contract.messages import PartHealth
 from sealwatch.edge.config import MeterSettings
+from sealwatch.edge.declared import Declared, DeclaredNow
 from sealwatch.edge.ports import AlarmDraft, MeterBus, MeterError, Reading, Sink
 from sealwatch.edge.power.analysis import Analyser, Verdict
 from sealwatch.edge.power.bus import Lines
+from sealwatch.edge.power.learnt import LearntFile
 from sealwatch.edge.power.outlet import Outlet
 from sealwatch.edge.power.profiles import load_profile
 from sealwatch.edge.power.ring import RawRing
-from sealwatch.edge.power.rules import meter
+from sealwatch.edge.power.rules import Transition, meter
+from sealwatch.edge.power.rules.envelope import Permit
 from sealwatch.edge.power.rules.meter import MeterState
 from sealwatch.edge.power.sentences import fault_sentences, meter_sentences, power_sentences
 
@@ -29,6 +32,10 @@ FAULT_AFTER_S = 30.0
 """A meter that can't be read for this long is a fault."""
 SLOW_EVERY_S = 5.0
 """One of the slow groups (voltage, energy ...) is read each time."""
+SAVE_EVERY_S = 3600.0
+"""What was learnt goes to the disk this often, and at the end."""
+CLOCK_JUMP_S = 30.0
+"""A wall clock that moves by more against the monotonic one was set; smaller steps shift no hour."""
 _WAIT_SLICE_S = 0.25
 _log = logging.getLogger(__name__)
 
@@ -40,19 +47,31 @@ class MeterWatcher:
         self,
         settings: MeterSettings,
         *,
-        declared: DeclaredStatus,
+        declared: Declared,
         sink: Sink,
         clock: Clock,
         bus: MeterBus | None = None,
         ring: RawRing | None = None,
+        memory: LearntFile | None = None,
     ) -> None:
         """Raises UsageError for a profile or wire that is not known. Without `bus` the meter has its line to itself."""
         profile = load_profile(settings.profile)
         self._settings, self._declared, self._sink, self._clock = settings, declared, sink, clock
+        self._holds = declared.current()
         self._bus = bus or Lines().bus(settings)
         self._fast, self._slow = profile.groups()
-        offset_s = clock.wall_ms() / 1000 - clock.monotonic_s()
-        self._analyser = Analyser(declared, interval_s=settings.poll_interval_s, unix_offset_s=offset_s)
+        self._offset_s = clock.wall_ms() / 1000 - clock.monotonic_s()
+        self._analyser = Analyser(
+            self._holds.declared_status,
+            interval_s=settings.poll_interval_s,
+            permits=permits_of(self._holds),
+            unix_offset_s=self._offset_s,
+        )
+        self._memory, self._save_due_s, self._memory_was = memory, clock.monotonic_s() + SAVE_EVERY_S, "new"
+        if memory is not None:
+            learnt, self._memory_was = memory.load()
+            if learnt is not None:
+                self._analyser.remember(learnt)
         self._lock = threading.Lock()
         self._last: Reading | None = None
         self._failure: MeterError | None = None
@@ -79,6 +98,7 @@ class MeterWatcher:
                 while not stop.is_set() and (left_s := next_s - self._clock.monotonic_s()) > 0:
                     self._clock.sleep(min(left_s, _WAIT_SLICE_S))
         finally:
+            self._save()
             self._outlet.close()
             self._bus.close()
 
@@ -104,6 +124,7 @@ class MeterWatcher:
             last, failure = self._last, self._failure
             numbers = {"polls": float(self._polls), "answers": float(self._answers)}
             numbers["baseline_learnt"] = self._analyser.learning
+            numbers["declaration"] = float(self._holds.version)
         fresh_s = max(FAULT_AFTER_S, 3 * self._settings.poll_interval_s)
         ok = last is not None and now_s - last.monotonic_s < fresh_s
         if last is not None:
@@ -145,13 +166,44 @@ class MeterWatcher:
             self._fault(Phase.END, "reading", now_ms)
         self._fault_since_ms, self._fault_raised = None, False
         self._outlet.take(now_s, now_ms, values)
+        self._keep_up(now_s, now_ms)
         findings = self._analyser.feed(np.array([now_s]), np.array([values["active_power_w"]]))
         self._meter, told = meter.advance(self._meter, now_s, values)
-        own = [Verdict(AlarmKind.METER_FAULT, level, transition) for level, transition in told]
+        own = [
+            Verdict(AlarmKind.METER_FAULT, level, transition, self._holds.declared_status) for level, transition in told
+        ]
         for verdict in [*findings.verdicts, *own]:
             self._sink.alarm(self._draft(verdict, now_s, now_ms))
             if verdict.transition.phase is Phase.START:
                 self._outlet.alarm(now_s)
+
+    def _keep_up(self, now_s: float, now_ms: int) -> None:
+        """A declaration that came, a clock that was set, what was learnt, to the disk."""
+        if (holds := self._declared.current()) is not self._holds:
+            self._holds = holds
+            self._analyser.declare(holds.declared_status, permits_of(holds))
+        if abs(now_ms / 1000 - now_s - self._offset_s) > CLOCK_JUMP_S:
+            self._offset_s = now_ms / 1000 - now_s
+            self._analyser.set_unix_offset(self._offset_s)
+        if self._memory_was == "damaged":
+            self._memory_was = "new"
+            self._tell_damaged(now_s, now_ms)
+        if now_s >= self._save_due_s:
+            self._save_due_s = now_s + SAVE_EVERY_S
+            self._save()
+
+    def _save(self) -> None:
+        if self._memory is not None:
+            self._memory.save(self._analyser.learnt())
+
+    def _tell_damaged(self, now_s: float, now_ms: int) -> None:
+        """What was learnt could not be read any more: told, and over at once, because it is being learnt anew."""
+        for phase, reason in ((Phase.START, "learnt_state_damaged"), (Phase.END, "set_aside")):
+            transition = Transition(
+                phase=phase, reason=reason, subject="learnt_state_damaged", started_s=now_s, at_s=now_s, score=1.0
+            )
+            verdict = Verdict(AlarmKind.METER_FAULT, Level.YELLOW, transition, self._holds.declared_status)
+            self._sink.alarm(self._draft(verdict, now_s, now_ms))
 
     def _missed(self, error: MeterError) -> None:
         now_s, now_ms = self._clock.monotonic_s(), self._clock.wall_ms()
@@ -203,7 +255,7 @@ class MeterWatcher:
                 started_ms=started_ms,
                 at_ms=at_ms,
                 numbers=found.numbers,
-                declared=self._declared,
+                declared=verdict.declared,
             )
         return AlarmDraft(
             alarm_id=self._alarm_id(verdict.kind, found.subject, int(found.started_s * 1000)),
@@ -228,14 +280,14 @@ class MeterWatcher:
 def meter_watchers(
     meters: Sequence[MeterSettings],
     *,
-    declared: DeclaredStatus,
+    declared: Declared,
     sink: Sink,
     clock: Clock,
     raw_folder: Path | None = None,
 ) -> list[MeterWatcher]:
     """A watcher for every meter; meters behind the same converter share one line. Raises UsageError.
 
-    Below `raw_folder` the raw readings of the last seven days are kept.
+    Below `raw_folder` the raw readings of the last seven days are kept, and what was learnt of each meter's site.
     """
     lines = Lines()
     return [
@@ -246,6 +298,24 @@ def meter_watchers(
             clock=clock,
             bus=lines.bus(m),
             ring=RawRing(raw_folder, m.meter_id) if raw_folder else None,
+            memory=LearntFile(raw_folder / f"{m.meter_id}.learnt.json") if raw_folder else None,
         )
         for m in meters
+    ]
+
+
+def permits_of(declared: DeclaredNow) -> list[Permit] | None:
+    """The permits of a declaration as the rules of the meter want them; None where the service has not spoken yet."""
+    if not declared.version and not declared.permits:
+        return None
+    return [
+        Permit(
+            from_s=permit.from_ms / 1000,
+            to_s=permit.to_ms / 1000,
+            from_hour=permit.from_hour,
+            to_hour=permit.to_hour,
+            max_w=permit.max_power_w,
+            people=permit.max_people,
+        )
+        for permit in declared.permits
     ]

@@ -11,6 +11,7 @@ from sealwatch.base.errors import UsageError
 from sealwatch.base.settings import SettingsError
 from sealwatch.contract.codes import AlarmKind, DeclaredStatus, Level, Phase
 from sealwatch.edge.config import MeterSettings
+from sealwatch.edge.declared import FixedDeclared
 from sealwatch.edge.ports import MemorySink
 from sealwatch.edge.power.bus import Dlt645Bus, Lines
 from sealwatch.edge.power.line import Line
@@ -45,7 +46,9 @@ class Bench:
         self.sink = MemorySink()
         line = Line(lambda: NullModem(self.twin.hear, self.clock), clock=self.clock)
         bus = Dlt645Bus(line, load_profile("dlt645-2007-three-phase"))
-        self.watcher = MeterWatcher(SETTINGS, declared=declared, sink=self.sink, clock=self.clock, bus=bus)
+        self.watcher = MeterWatcher(
+            SETTINGS, declared=FixedDeclared(declared), sink=self.sink, clock=self.clock, bus=bus
+        )
 
     def run(self) -> None:
         self.watcher.run(self.stop)
@@ -206,7 +209,7 @@ def test_meters_behind_one_converter_share_its_line() -> None:
     assert isinstance(second, Dlt645Bus)
     assert first.line is second.line
     watchers = meter_watchers(
-        [SETTINGS, other], declared=DeclaredStatus.POWER_CUT, sink=MemorySink(), clock=ManualClock()
+        [SETTINGS, other], declared=FixedDeclared(DeclaredStatus.POWER_CUT), sink=MemorySink(), clock=ManualClock()
     )
     assert [w.part_id for w in watchers] == ["meter-1", "meter-2"]
 

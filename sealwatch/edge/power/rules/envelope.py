@@ -1,7 +1,7 @@
 """What the site declares is a hard envelope: power above it for some minutes is an alarm, whatever drew it.
 
 Reasons: ``power_while_dead``, ``power_while_flooded``, ``above_declared_envelope``, ``above_permit``,
-``outside_permit_hours``, ``power_gone`` (start); ``back_to_normal`` (end).
+``outside_permit_hours``, ``power_gone`` (start); ``back_to_normal``, ``declaration_changed`` (end).
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
-    """Approved work: from when to when (seconds on the axis of the samples), hours of the day (UTC+8), kilowatts and
+    """Approved work: from when to when (Unix seconds), hours of the day (UTC+8), the most power (None: any) and
     people. The number of people is for the eyes to watch, the rest for the meter."""
 
     from_s: float
     to_s: float
     from_hour: int
     to_hour: int
-    max_w: float
-    people: int
+    max_w: float | None
+    people: int | None
 
     def covers(self, at_s: float) -> bool:
         """Whether work is allowed at this moment; hours may run over midnight."""
@@ -77,14 +77,30 @@ def of_declaration(declared: DeclaredStatus) -> Envelope | None:
     return None
 
 
-def of_permits(permits: Sequence[Permit], at_s: float) -> Envelope | None:
-    """What permits allow at a moment: the largest power of those that cover it, a guard hut outside their hours."""
-    if not permits:
+def at(
+    declared: DeclaredStatus, permits: Sequence[Permit] | None, at_s: float, usual_w: float | None
+) -> Envelope | None:
+    """What declaration and permits allow at a moment (Unix seconds).
+
+    Under a permit: the largest power of those that cover the moment. Where pumps are declared they may run beside the
+    work, so that what is usual (`usual_w`, None while it is being learnt) comes on top. Outside the hours of permits
+    the declaration holds; a site that lives by permits alone has a guard hut then, unless nobody has said which
+    permits there are (None).
+    """
+    covering = [p for p in permits or () if p.covers(at_s)]
+    if not covering:
+        if declared is DeclaredStatus.PERMITTED_WORK and permits is not None:
+            return Envelope(subject="outside_permit_hours", limit_w=HUT_W, minutes=10, level=Level.ORANGE)
+        return of_declaration(declared)
+    allowed = [p.max_w for p in covering if p.max_w is not None]
+    if len(allowed) < len(covering):
         return None
-    allowed = [p.max_w for p in permits if p.covers(at_s)]
-    if allowed:
-        return Envelope(subject="above_permit", limit_w=1.1 * max(allowed), minutes=5, level=Level.ORANGE)
-    return Envelope(subject="outside_permit_hours", limit_w=HUT_W, minutes=10, level=Level.ORANGE)
+    beside_w: float | None = 0.0
+    if declared is DeclaredStatus.DRAINAGE_ONLY:
+        beside_w = usual_w
+    if beside_w is None:
+        return None
+    return Envelope(subject="above_permit", limit_w=1.1 * max(allowed) + beside_w, minutes=5, level=Level.ORANGE)
 
 
 GONE = Envelope(subject="power_gone", limit_w=GONE_W, minutes=15, level=Level.ORANGE, below=True)
@@ -108,6 +124,19 @@ def advance(state: EnvelopeState, envelope: Envelope, minute: Minute) -> tuple[E
     if right and state.since_s is not None:
         return replace(state, since_s=None), [_told(Phase.END, envelope, state.since_s, end_s, mean_w)]
     return state, []
+
+
+def lifted(state: EnvelopeState, subject: str, minute: Minute) -> Transition:
+    """The end of what stood by an envelope that holds no more: a permit began, or the declaration changed."""
+    return Transition(
+        phase=Phase.END,
+        reason="declaration_changed",
+        subject=subject,
+        started_s=state.since_s or minute.start_s,
+        at_s=minute.start_s,
+        score=1.0,
+        numbers={"mean_w": minute.mean_w, "limit_w": 0.0, "minutes": 1.0},
+    )
 
 
 def _told(phase: Phase, envelope: Envelope, since_s: float, at_s: float, mean_w: float) -> Transition:
