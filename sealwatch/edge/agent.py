@@ -20,12 +20,14 @@ from sealwatch.base.systemd import Notifier
 from sealwatch.contract.messages import Command, PartHealth
 from sealwatch.contract.topics import Channel
 from sealwatch.edge import identity
-from sealwatch.edge.config import VIEW_FOLDER, NodeSettings, data_dir, service_key
+from sealwatch.edge.config import VIEW_FOLDER, MachineSettings, NodeSettings, data_dir, service_key
 from sealwatch.edge.configuring import ConfigKeeper
 from sealwatch.edge.declared import DeclarationKeeper
 from sealwatch.edge.health import faults, pulse
 from sealwatch.edge.health.clock import ClockWatch
+from sealwatch.edge.health.machine import Budgets
 from sealwatch.edge.health.node import outbox_health, process_health
+from sealwatch.edge.health.watch import MachineWatch
 from sealwatch.edge.ports import ManySources, Part, PictureTaker, Sink
 from sealwatch.edge.supervisor import Supervisor
 from sealwatch.edge.uplink.commands import Answer, Handler
@@ -79,6 +81,12 @@ class Agent:
         self.identity = identity.load_or_create(self._folder)
         self._lock = _take(self._folder / LOCK_FILE)
         self.clock_watch = ClockWatch(self.clock)
+        self._machine = MachineWatch(
+            self._folder,
+            self.clock,
+            certificate_file=settings.mqtt.certificate_file,
+            budgets=_budgets(settings.machine),
+        )
         self.outbox = Outbox(
             self._folder / OUTBOX_FILE, boot_id=identity.new_boot_id(), clock=self.clock, limits=self._limits
         )
@@ -232,6 +240,7 @@ class Agent:
         late += self._sending.stop(_UPLINK_STOP_S)
         for part_id in late:
             logger.warning("part %s did not end in time and is left behind", part_id)
+        self._machine.keep()
         self.outbox.close()
         os.close(self._lock)
         return not late
@@ -314,6 +323,7 @@ class Agent:
             outbox_health(self.outbox.stats(), free_bytes=free_bytes, limits=self._limits, now_ms=now_ms),
             self.clock_watch.health(),
             self.configuring.health(),
+            *self._machine.health(),
             process_health(now_ms=now_ms),
         ]
 
@@ -351,6 +361,14 @@ class Agent:
             return Answer(ok=False, reason="no_picture", detail=f"camera {wanted} has no fresh picture")
         sha256 = self.sink.picture(reference_id=command.command_id, source_id=wanted, jpeg=jpeg)
         return Answer(ok=True, reason="taken", detail=sha256)
+
+
+def _budgets(settings: MachineSettings) -> Budgets:
+    written_gb, data_mb = settings.daily_write_gb, settings.monthly_data_mb
+    return Budgets(
+        daily_write_bytes=None if written_gb is None else written_gb * 1e9,
+        monthly_data_bytes=None if data_mb is None else data_mb * 1e6,
+    )
 
 
 def _take(path: Path) -> int:

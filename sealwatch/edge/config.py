@@ -244,6 +244,23 @@ class ActionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     seconds: Annotated[float, Meta(ge=1, le=3600, description="For how long.")] = 30.0
 
 
+class MachineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the machine may use before somebody is told. What it uses is counted and shown in any case."""
+
+    daily_write_gb: (
+        Annotated[
+            float,
+            Meta(
+                gt=0, le=100_000, description="GB a day to the disk of data_dir: its promised TB by its days of life."
+            ),
+        ]
+        | None
+    ) = None
+    monthly_data_mb: (
+        Annotated[float, Meta(gt=0, le=100_000_000, description="MB a month, both ways, of a metered SIM.")] | None
+    ) = None
+
+
 class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a node must be told."""
 
@@ -269,6 +286,7 @@ class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     inputs: Annotated[list[InputSettings], Meta(max_length=128)] = []
     outputs: Annotated[list[OutputSettings], Meta(max_length=32)] = []
     actions: Annotated[list[ActionSettings], Meta(max_length=64)] = []
+    machine: MachineSettings = MachineSettings()
 
 
 def load_node(path: Path) -> NodeSettings:

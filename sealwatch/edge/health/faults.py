@@ -1,7 +1,8 @@
 """Faults of the node itself that last become alarms, and end when they are cured: a decision without I/O.
 
 A camera without a signal or a meter that is silent is the business of its own watcher. What is judged here is what no
-watcher can tell any more: a part that keeps failing, and a disk that does not take what must be stored.
+watcher can tell any more: a part that keeps failing, a disk that does not take what must be stored, and a machine that
+will not last (`health.machine`).
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from sealwatch.base import text
 from sealwatch.base.text import Language
 from sealwatch.contract.codes import AlarmKind, Level, Phase
 from sealwatch.contract.messages import PartHealth
+from sealwatch.edge.health import machine
 from sealwatch.edge.ports import AlarmDraft
 
 ON_DELAY_S: Final = 120.0
 OFF_DELAY_S: Final = 30.0
 _ALARMING: Final = {"part_failing", "restart_budget_spent"}
+_ALARMING_KINDS: Final = {"outbox", machine.KIND}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Fault:
     since_ms: int
     alarm_id: str = ""
     gone_since_s: float | None = None
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,11 @@ def _lasts(fault: Fault, part: PartHealth, now_s: float, boot_id: str) -> Fault:
     alarm_id = fault.alarm_id
     if not alarm_id and now_s - fault.since_s >= ON_DELAY_S:
         alarm_id = hashlib.sha256(f"{boot_id}|{part.part_id}|{fault.since_ms}".encode()).hexdigest()[:32]
-    return replace(fault, reason=part.reason, alarm_id=alarm_id, gone_since_s=None)
+    return replace(fault, reason=part.reason, alarm_id=alarm_id, gone_since_s=None, numbers=part.numbers)
 
 
 def _alarming(part: PartHealth) -> bool:
-    return not part.ok and (part.reason in _ALARMING or part.kind == "outbox")
+    return not part.ok and (part.reason in _ALARMING or part.kind in _ALARMING_KINDS)
 
 
 def _draft(part_id: str, fault: Fault, phase: Phase, now_s: float, now_ms: int) -> AlarmDraft:
@@ -81,7 +85,7 @@ def _draft(part_id: str, fault: Fault, phase: Phase, now_s: float, now_ms: int) 
             return text.say(language, "edge.fault_over", part=part_id, minutes=round(lasted_s / 60))
         key = f"edge.fault_{fault.reason}"
         key = key if key in text.catalogue() else "edge.fault_other"
-        return text.say(language, key, part=part_id, reason=fault.reason)
+        return text.say(language, key, **{**fault.numbers, "part": part_id, "reason": fault.reason})
 
     return AlarmDraft(
         alarm_id=fault.alarm_id,
@@ -95,5 +99,5 @@ def _draft(part_id: str, fault: Fault, phase: Phase, now_s: float, now_ms: int) 
         reason=fault.reason if phase is not Phase.END else "cured",
         sentence_zh=sentence(Language.ZH),
         sentence_en=sentence(Language.EN),
-        numbers={"lasted_s": round(lasted_s, 1)},
+        numbers={**fault.numbers, "lasted_s": round(lasted_s, 1)},
     )
