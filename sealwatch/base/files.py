@@ -39,3 +39,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def on_read_only_disk(folder: Path) -> bool:
+    """Whether the file system of `folder` is mounted read-only; a folder that is not there is on none."""
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False

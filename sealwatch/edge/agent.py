@@ -253,7 +253,7 @@ class Agent:
     def run(self, notifier: Notifier | None = None) -> int:
         """Work until SIGTERM, SIGINT or `restart`; the exit code. Call it on the main thread.
 
-        systemd's watchdog hears of life only while `pulse` finds it.
+        systemd's watchdog hears of life only while `pulse` finds it and every part has told its health.
         """
         told, systemd = threading.Event(), notifier or Notifier()
 
@@ -282,30 +282,29 @@ class Agent:
         return 0
 
     def _beat(self, ended: threading.Event, systemd: Notifier) -> None:
-        before = "turning"
+        before, began_s = "turning", self.clock.monotonic_s()
         while True:
-            verdict, well, parts = self.pulse()
+            parts = self.health()
+            verdict = self.pulse()
             if verdict == "turning":
-                systemd.alive(f"{well} of {parts} parts well")
+                systemd.alive(f"{sum(part.ok for part in parts)} of {len(parts)} parts well")
             elif before == "turning":
                 logger.error("the agent no longer turns (%s); its watchdog will start it again", verdict)
             before = verdict
+            if pulse.restart_mends(parts, lived_s=self.clock.monotonic_s() - began_s):
+                logger.error("the footage index is damaged; the agent starts again and builds it from the files")
+                self.restart()
             if ended.wait(_BEAT_EVERY_S):
                 return
 
-    def pulse(self) -> tuple[str, int, int]:
-        """Whether the agent turns (see `health.pulse`), how many parts are well, and how many there are.
-
-        Every part is asked, so that one whose lock is never released again keeps this from answering at all.
-        """
-        parts = self.health()
-        verdict = pulse.judge(
+    def pulse(self) -> str:
+        """Whether the agent turns (see `health.pulse`)."""
+        return pulse.judge(
             now_s=self.clock.monotonic_s(),
             uplink_running_since_s=self._sending.running_since_s(self.publisher.part_id),
             uplink_turned_s=self._turned_s,
-            unguarded=[p for s in (self._watching, self._keeping, self._sending) for p in s.unguarded()],
+            unguarded=[p for s in (self._watching, self._keeping, self._acting, self._sending) for p in s.unguarded()],
         )
-        return verdict, sum(part.ok for part in parts), len(parts)
 
     def _part_health(self) -> list[PartHealth]:
         """Every part that runs on a thread of its own."""

@@ -10,8 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from sealwatch.contract.messages import PartHealth
+
 STANDS_STILL_S: Final = 30.0
 """The uplink turns at least once a second; a slow card takes seconds for a commit, never this long."""
+
+LIVED_S: Final = 600.0
+"""A restart that did not help is not tried again sooner: a card that ruins its files must not keep the node busy."""
 
 
 def judge(
@@ -29,3 +34,11 @@ def judge(
         if now_s - turned_s > STANDS_STILL_S:
             return "uplink_stands_still"
     return "turning"
+
+
+def restart_mends(parts: Sequence[PartHealth], *, lived_s: float) -> bool:
+    """Whether a part is in a trouble that a new life of the agent mends by itself.
+
+    A footage index that was damaged while it was open: the next start sets it aside and builds it from the files.
+    """
+    return lived_s >= LIVED_S and any(part.kind == "recorder" and part.reason == "disk_corrupt" for part in parts)

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
+from sealwatch.base.files import on_read_only_disk
 from sealwatch.edge.recorder.segment import FootageError
 from sealwatch.evidence.chain import Head
 
@@ -128,11 +129,19 @@ class StoredClip:
 def store_error(path: Path, error: sqlite3.Error) -> FootageError:
     """The sentence for a person, with the reason by SQLite's primary result code (sqlite.org/rescode.html)."""
     code = (getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR) & 0xFF
+    if code == sqlite3.SQLITE_CANTOPEN and on_read_only_disk(path.parent):
+        code = sqlite3.SQLITE_READONLY
     reason, advice = {
         sqlite3.SQLITE_FULL: ("disk_full", "free space on that disk, or lower max_gb in [recorder]"),
         sqlite3.SQLITE_READONLY: ("disk_read_only", "remount the disk, or replace the card if it wore out"),
-        sqlite3.SQLITE_CORRUPT: ("disk_corrupt", "restart the agent: it sets the file aside and builds a new one"),
-        sqlite3.SQLITE_NOTADB: ("disk_corrupt", "restart the agent: it sets the file aside and builds a new one"),
+        sqlite3.SQLITE_CORRUPT: (
+            "disk_corrupt",
+            "the agent starts again by itself and builds it from the files; check the card",
+        ),
+        sqlite3.SQLITE_NOTADB: (
+            "disk_corrupt",
+            "the agent starts again by itself and builds it from the files; check the card",
+        ),
     }.get(code, ("disk_error", "check the disk or card and its cable"))
     return FootageError(reason, f"footage index {path}: {error}; {advice}")
 

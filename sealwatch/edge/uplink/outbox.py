@@ -44,6 +44,7 @@ from sealwatch.edge.uplink.store import OutboxError
 logger = logging.getLogger(__name__)
 
 _PENDING, _REFUSED = 0, 1
+_GROUPS_AT_ONCE = 64
 _COMMAND_MEMORY_MS = 7 * 24 * 3600 * 1000
 
 
@@ -142,7 +143,7 @@ class Outbox:
         return group
 
     def _flush(self) -> None:
-        """Write everything that waits in memory, in one transaction. Raises OutboxError."""
+        """Write everything that waits in memory, group by group in its order. Raises OutboxError."""
         try:
             try:
                 self._write_all()
@@ -162,17 +163,24 @@ class Outbox:
     def _write_all(self) -> None:
         if not self._db.is_open:
             self._db.open(self._learn)
-        bytes_before = dict(self._bytes)
-        try:
-            # Deleting what the service has need not be durable: at worst it is sent once more and is a duplicate.
-            with self._db.transaction(durable=bool(self._held)) as db:
-                for group in self._held:
-                    self._write_group(db, group)
-                self._write_answers(db)
-                self._make_room(db)
-        except OutboxError:
-            self._bytes = bytes_before
-            raise
+        while True:
+            # In batches: a disk that still refuses is asked about a few groups, however many wait in memory.
+            batch, last = self._held[:_GROUPS_AT_ONCE], len(self._held) <= _GROUPS_AT_ONCE
+            bytes_before = dict(self._bytes)
+            try:
+                # Deleting what the service has need not be durable: at worst it is sent once more and is a duplicate.
+                with self._db.transaction(durable=bool(batch)) as db:
+                    for group in batch:
+                        self._write_group(db, group)
+                    if last:  # an answer may be about a message of the last group
+                        self._write_answers(db)
+                    self._make_room(db)
+            except OutboxError:
+                self._bytes = bytes_before
+                raise
+            self._held = self._held[len(batch) :]
+            if last:
+                return
 
     def _write_group(self, db: sqlite3.Connection, group: Group) -> None:
         for row in group.rows:

@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from sealwatch.base.files import on_read_only_disk
+
 logger = logging.getLogger(__name__)
 
 _MIGRATIONS: Final = (
@@ -84,7 +86,10 @@ def reason_of(error: sqlite3.Error) -> str:
 
 def failure(path: Path, error: sqlite3.Error) -> OutboxError:
     """The sentence for a person: what, where, what to do."""
-    return _error(path, reason_of(error), str(error))
+    reason = reason_of(error)
+    if reason == "disk_error" and on_read_only_disk(path.parent):
+        reason = "disk_read_only"  # SQLite cannot open its log there and says no more than that
+    return _error(path, reason, str(error))
 
 
 def _failure_of_os(path: Path, error: OSError) -> OutboxError:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sealwatch.contract.messages import PartHealth
 from sealwatch.edge.health import pulse
 from tests.edge.test_agent import Built, config_file
 
@@ -37,6 +38,20 @@ def test_the_verdict(running_since_s: float | None, turned_s: float | None, ungu
     assert said == verdict
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason", "lived_s", "again"),
+    [
+        ("recorder", "disk_corrupt", 600.0, True),
+        ("recorder", "disk_corrupt", 599.0, False),
+        ("recorder", "disk_full", 9999.0, False),
+        ("outbox", "disk_corrupt", 9999.0, False),  # it mends itself
+    ],
+)
+def test_only_a_trouble_that_a_new_life_mends_begins_one(kind: str, reason: str, lived_s: float, again: bool) -> None:
+    part = PartHealth(part_id="recorder-cam-1", kind=kind, ok=False, reason=reason)
+    assert pulse.restart_mends([part], lived_s=lived_s) == again
+
+
 def test_an_agent_at_work_turns_and_one_whose_supervising_thread_died_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,15 +59,13 @@ def test_an_agent_at_work_turns_and_one_whose_supervising_thread_died_does_not(
     built.agent.start()
     try:
         assert built.cameras[0].raised.wait(15)
-        verdict, well, parts = built.agent.pulse()
-        assert verdict == "turning"
-        assert 0 < well < parts
+        assert built.agent.pulse() == "turning"
         watching = built.agent._watching
         dead = threading.Thread(target=lambda: None)
         dead.start()
         dead.join()
         monkeypatch.setattr(watching._wards[0], "thread", dead)
-        assert built.agent.pulse()[0] == "part_unguarded"
+        assert built.agent.pulse() == "part_unguarded"
     finally:
         built.agent.stop()
 
