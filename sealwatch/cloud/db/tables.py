@@ -151,6 +151,10 @@ class Incident(Base):
     acknowledged_by: Mapped[str | None] = mapped_column(String(100))  # actor: "person:<id>", "desk"
     closed_at_ms: Mapped[int | None]
     closure: Mapped[int | None]
+    progress_at_ms: Mapped[int | None]  # when a person last took it a step further
+    handled_by: Mapped[str | None] = mapped_column(String(100))  # who said what it was; a second person confirms it
+    handled_as: Mapped[int | None]  # what the first person said it was
+    shelved_until_ms: Mapped[int | None]  # set exactly while the state is `shelved`
     # The page ladder as it stood when the incident opened: {"repeat_after_s": 300, "steps": [{"after_s": 0, "channel":
     # "webhook", "person_id": "...", "name": "...", "role": "...", "language": "zh", "address": "..."}]}
     ladder: Mapped[dict[str, Any]]
@@ -231,7 +235,8 @@ class Page(Base):
     due_at_ms: Mapped[int]
     claimed_by: Mapped[str] = mapped_column(String(64), default="")  # the worker that is sending it
     claimed_until_ms: Mapped[int | None]  # after this the worker is taken for gone
-    attempts: Mapped[int] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column(default=0)  # tries that got an answer, and the one under way
+    vanished: Mapped[int] = mapped_column(default=0, server_default="0")  # tries whose worker was gone before an answer
     submitted_at_ms: Mapped[int | None]
     answered_at_ms: Mapped[int | None]
     outcome: Mapped[str] = mapped_column(Text, default="")  # the receiver's own answer or the cause of a failure

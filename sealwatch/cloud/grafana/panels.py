@@ -119,7 +119,18 @@ def mappings(words: Words, look: Look) -> list[dict[str, Any]]:
     if words == "closure":
         return options({str(int(c)): (_say(look, f"grafana.closure.{c.name.lower()}"), "text") for c in Closure})
     fixed: dict[str, dict[str, str]] = {
-        "state": {"detected": "red", "notified": "orange", "acknowledged": "blue", "closed": "green"},
+        "state": {
+            "detected": "red",
+            "reopened": "red",
+            "notified": "orange",
+            "shelved": "yellow",
+            "acknowledged": "blue",
+            "dispatched": "blue",
+            "on_site": "blue",
+            "verified": "blue",
+            "handled": "purple",
+            "closed": "green",
+        },
         "page_state": {
             "due": "text",
             "sending": "text",

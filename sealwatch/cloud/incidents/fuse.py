@@ -16,12 +16,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from sealwatch.cloud.incidents import states
 from sealwatch.cloud.incidents.states import Event, State
 from sealwatch.contract.codes import AlarmKind, DeclaredStatus, Level, Phase
 
 ACKNOWLEDGEMENT_HOLDS_S: Final = 4 * 3600
-"""A person who took an incident on answers for what happens in this time. Without an end, one forgotten closing would
-silence a site for ever."""
+"""A person who took an incident on answers for what happens in this time after their last step. Without an end, one
+forgotten closing would silence a site for ever."""
 
 _PERSON: Final = frozenset({AlarmKind.PERSON, AlarmKind.COUNT})
 _HOIST_LIKE: Final = frozenset({AlarmKind.HOIST_LIKE_CYCLE, AlarmKind.EQUIPMENT})
@@ -46,7 +47,7 @@ class OpenIncident:
     level: Level
     verdict: str
     reason: str
-    acknowledged_at_ms: int | None
+    progress_at_ms: int | None  # when a person last did something
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +198,7 @@ def fuse(
 
 def _answer_is_too_old(incident: OpenIncident, now_ms: int) -> bool:
     return (
-        incident.state is State.ACKNOWLEDGED
-        and incident.acknowledged_at_ms is not None
-        and now_ms - incident.acknowledged_at_ms > ACKNOWLEDGEMENT_HOLDS_S * 1000
+        incident.state in states.IN_HAND
+        and incident.progress_at_ms is not None
+        and now_ms - incident.progress_at_ms > ACKNOWLEDGEMENT_HOLDS_S * 1000
     )

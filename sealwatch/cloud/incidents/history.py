@@ -8,7 +8,12 @@ ladder_started                                     cycle, steps
 page_submitted, page_failed, page_retried          page_id, cycle, step, person_id, channel, attempts, outcome
 page_hastened, page_cancelled, page_reclaimed      page_id, cycle, step, person_id
 nobody_to_page                                     (empty)
-acknowledged, passed_on, closed, reopened          note; closed: closure; passed_on: cycle
+acknowledged, passed_on, closed, reopened          note; closed: closure (+ confirms); passed_on: cycle
+dispatched                                         to_person_id
+arrived, verified                                  attachments (+ latitude_deg, longitude_deg; note)
+handled                                            closure, note: said by one, to be confirmed by another
+closing_refused, shelved                           note (shelved: until_ms)
+shelf_ended                                        (empty)
 """
 
 from __future__ import annotations

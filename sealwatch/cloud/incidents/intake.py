@@ -116,6 +116,8 @@ class Intake:
         return incident
 
     def _page(self, incident: Incident, reason: str) -> bool:
+        if State(incident.state) not in states.UNANSWERED:  # somebody is there
+            return False
         self._session.flush()
         return store.start_walk(self._session, incident, now_ms=self._now_ms, reason=reason)
 
@@ -128,7 +130,7 @@ def _view(incident: Incident | None) -> OpenIncident | None:
         level=Level(incident.level),
         verdict=incident.verdict,
         reason=incident.reason,
-        acknowledged_at_ms=incident.acknowledged_at_ms,
+        progress_at_ms=incident.progress_at_ms or incident.acknowledged_at_ms,
     )
 
 
@@ -163,8 +165,12 @@ def _joined(session: Session, incident: Incident, alarm: Alarm, decision: Decisi
     detail = {"from": incident.level, "to": str(decision.level), "verdict": decision.verdict, "why": decision.why}
     incident.level, incident.verdict, incident.reason = str(decision.level), decision.verdict, decision.why
     incident.state = str(after)
-    if before is State.ACKNOWLEDGED:  # who answered stays in the history; now somebody must answer again
-        incident.acknowledged_by = incident.acknowledged_at_ms = None
+    incident.shelved_until_ms = None
+    if (
+        before not in states.UNANSWERED and after in states.UNANSWERED
+    ):  # who answered stays in the history; now somebody must answer again
+        incident.acknowledged_by = incident.acknowledged_at_ms = incident.progress_at_ms = None
+        incident.handled_by = incident.handled_as = None
     history.record(
         session,
         incident.incident_id,

@@ -8,16 +8,20 @@ opened again and two people at once lead to one change and one line of history.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from sealwatch.cloud.db.tables import Incident, IncidentEvent, Page
-from sealwatch.cloud.incidents import history, states
+from sealwatch.cloud.incidents import history, states, steps
 from sealwatch.cloud.incidents.states import Event, State
 from sealwatch.cloud.paging import store
-from sealwatch.contract.codes import Closure
+from sealwatch.contract.codes import Closure, Level
+
+DESK: Final = "desk"
+SECOND_PERSON: Final = frozenset({Level.RED, Level.ORANGE})
+"""Levels whose closing by a named person is confirmed by another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +48,15 @@ class PassOutcome:
 class CloseOutcome:
     """What became of a closing or reopening."""
 
-    name: Literal["closed", "already_closed", "reopened", "not_closed", "another_is_open", "unknown_incident"]
+    name: Literal[
+        "closed",
+        "second_person_wanted",
+        "already_closed",
+        "reopened",
+        "not_closed",
+        "another_is_open",
+        "unknown_incident",
+    ]
     changed: bool = False
 
 
@@ -54,7 +66,7 @@ def acknowledge(session: Session, *, incident_id: str, actor: str, reason: str, 
     `actor` is "person:<person_id>" or "desk"; `reason` a name such as "going" or "link". The first answer counts: for
     the same person again it is still "acknowledged", for another "already_acknowledged_by" with who has it in `by`.
     """
-    incident = _locked(session, incident_id)
+    incident = steps.held(session, incident_id)
     if incident is None:
         return AnswerOutcome(name="unknown_incident")
     state = State(incident.state)
@@ -70,7 +82,8 @@ def acknowledge(session: Session, *, incident_id: str, actor: str, reason: str, 
         )
     incident.state = after
     incident.acknowledged_by, incident.acknowledged_at_ms = actor, now_ms
-    incident.updated_at_ms = now_ms
+    incident.updated_at_ms = incident.progress_at_ms = now_ms
+    incident.shelved_until_ms = None
     store.cancel_due(session, incident_id, outcome="answered_before")
     store.mark_answered(session, incident_id, person_id=actor.removeprefix("person:"), now_ms=now_ms)
     history.record(
@@ -84,7 +97,7 @@ def pass_on(session: Session, *, incident_id: str, actor: str, reason: str, now_
 
     Nobody left on it is "nobody_left"; the ladder then begins again after its pause, as it does without an answer.
     """
-    incident = _locked(session, incident_id)
+    incident = steps.held(session, incident_id)
     if incident is None:
         return PassOutcome(name="unknown_incident")
     if State(incident.state) is State.CLOSED:
@@ -115,30 +128,45 @@ def pass_on(session: Session, *, incident_id: str, actor: str, reason: str, now_
 def close(
     session: Session, *, incident_id: str, actor: str, closure: Closure, note: str = "", now_ms: int
 ) -> CloseOutcome:
-    """A person has looked and says what it was. Alarms that go on afterwards are recorded with the closed incident."""
-    incident = _locked(session, incident_id)
+    """A person has looked and says what it was. Alarms that go on afterwards are recorded with the closed incident.
+
+    Red and orange closed by a named person wait for a second one: "second_person_wanted" (state `handled`), until
+    somebody else calls this and so confirms it. The shared desk ("desk") is several people that can't be told apart:
+    its word closes at once, and confirms.
+    """
+    incident = steps.held(session, incident_id)
     if incident is None:
         return CloseOutcome(name="unknown_incident")
     state = State(incident.state)
-    after = states.after(state, Event.CLOSED)
-    if after is None:
+    if state is State.CLOSED:
         return CloseOutcome(name="already_closed")
-    incident.state, incident.closure = after, int(closure)
-    incident.closed_at_ms = incident.updated_at_ms = now_ms
+    if state is State.HANDLED and incident.handled_by == actor:
+        return CloseOutcome(name="second_person_wanted")
+    confirms = state is State.HANDLED and incident.handled_as == int(closure)
+    closes = confirms or actor == DESK or Level(incident.level) not in SECOND_PERSON
+    event = Event.CLOSED if closes else Event.HANDLED
+    after = states.after(state, event) or state  # a second person with another closure is a first one for a third
+    incident.state = after
+    incident.updated_at_ms = incident.progress_at_ms = now_ms
+    incident.shelved_until_ms = None
+    if closes:
+        incident.closed_at_ms, incident.closure = now_ms, int(closure)
+    else:
+        incident.handled_by, incident.handled_as = actor, int(closure)
     store.cancel_due(session, incident_id, outcome="answered_before")
     store.mark_answered(session, incident_id, person_id=actor.removeprefix("person:"), now_ms=now_ms)
     history.record(
         session,
         incident_id,
-        "closed",
+        event.value,
         at_ms=now_ms,
         reason=closure.name.lower(),
         actor=actor,
         before=state,
         after=after,
-        detail={"closure": int(closure), "note": note},
+        detail={"closure": int(closure), "note": note} | ({"confirms": incident.handled_by} if confirms else {}),
     )
-    return CloseOutcome(name="closed", changed=True)
+    return CloseOutcome(name="closed" if closes else "second_person_wanted", changed=True)
 
 
 def reopen(session: Session, *, incident_id: str, actor: str, note: str = "", now_ms: int) -> CloseOutcome:
@@ -146,7 +174,7 @@ def reopen(session: Session, *, incident_id: str, actor: str, note: str = "", no
 
     Where the site has another open incident by now, that one is worked on instead: "another_is_open".
     """
-    incident = _locked(session, incident_id)
+    incident = steps.held(session, incident_id)
     if incident is None:
         return CloseOutcome(name="unknown_incident")
     state = State(incident.state)
@@ -158,7 +186,8 @@ def reopen(session: Session, *, incident_id: str, actor: str, note: str = "", no
     ):
         return CloseOutcome(name="another_is_open")
     incident.state, incident.closure, incident.closed_at_ms = after, None, None
-    incident.acknowledged_by = incident.acknowledged_at_ms = None
+    incident.acknowledged_by = incident.acknowledged_at_ms = incident.progress_at_ms = None
+    incident.handled_by = incident.handled_as = None
     incident.updated_at_ms = now_ms
     history.record(
         session,
@@ -174,11 +203,6 @@ def reopen(session: Session, *, incident_id: str, actor: str, note: str = "", no
     session.flush()
     store.start_walk(session, incident, now_ms=now_ms, reason="reopened")
     return CloseOutcome(name="reopened", changed=True)
-
-
-def _locked(session: Session, incident_id: str) -> Incident | None:
-    """The incident as it is now, not as this session may have seen it, held until the caller's commit."""
-    return session.get(Incident, incident_id, with_for_update=True, populate_existing=True)
 
 
 def _has_passed_on(session: Session, incident_id: str, *, actor: str, cycle: int) -> bool:

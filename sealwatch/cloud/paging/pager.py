@@ -24,7 +24,7 @@ from sealwatch.base.backoff import full_jitter_s
 from sealwatch.base.clock import Clock
 from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.db.tables import Incident, Page
-from sealwatch.cloud.incidents import states
+from sealwatch.cloud.incidents import states, steps
 from sealwatch.cloud.paging import digest, plan, request, store
 from sealwatch.cloud.paging.queue import MOST_IN_A_DIGEST, Limits, QueueState, decide, open_now, paused, sent
 from sealwatch.cloud.paging.request import AnswerLinks
@@ -125,6 +125,7 @@ class Pager:
         while not self._stop.is_set():
             self.turns += 1
             try:
+                self._end_shelves(self._clock.wall_ms())
                 if self._clock.monotonic_s() - audited_at_s >= AUDIT_EVERY_S:
                     self.audit()
                     audited_at_s = self._clock.monotonic_s()
@@ -137,10 +138,14 @@ class Pager:
 
     def _wait_s(self) -> float:
         with self._database.read() as session:
-            due_ms = session.scalar(select(func.min(Page.due_at_ms)).where(Page.state == "due"))
-        if due_ms is None:
+            page_ms = session.scalar(select(func.min(Page.due_at_ms)).where(Page.state == "due"))
+            shelf_ms = session.scalar(
+                select(func.min(Incident.shelved_until_ms)).where(Incident.state == str(states.State.SHELVED))
+            )
+        due = [at_ms for at_ms in (page_ms, shelf_ms) if at_ms is not None]
+        if not due:
             return AUDIT_EVERY_S
-        wait_s = (due_ms - self._clock.wall_ms()) / 1000
+        wait_s = (min(due) - self._clock.wall_ms()) / 1000
         return min(wait_s, AUDIT_EVERY_S) if wait_s > 0 else _BUSY_WAIT_S
 
     def turn(self) -> int:
@@ -340,6 +345,7 @@ class Pager:
         Returns how many things had to be put right; in an undisturbed service that is none.
         """
         now_ms = self._clock.wall_ms()
+        self._end_shelves(now_ms)
         stuck = select(Page.incident_id).where(
             Page.state == "sending", func.coalesce(Page.claimed_until_ms, 0) <= now_ms
         )
@@ -361,6 +367,18 @@ class Pager:
                 self._counts["audit_corrections"] += done
             self._changes.announce()
         return done
+
+    def _end_shelves(self, now_ms: int) -> None:
+        over = (Incident.state == str(states.State.SHELVED)) & (Incident.shelved_until_ms <= now_ms)
+        with self._database.read() as session:
+            if session.scalar(select(func.count()).select_from(Incident).where(over)) == 0:
+                return
+        with self._database.write() as session:
+            ended = steps.end_shelves(session, now_ms=now_ms)
+        if ended:
+            with self._lock:
+                self._counts["shelves_ended"] += len(ended)
+            self._changes.announce()
 
     @staticmethod
     def _needs_something(session: Session, incident: Incident, now_ms: int) -> bool:

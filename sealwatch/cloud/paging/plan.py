@@ -6,8 +6,9 @@ Hasten      a step is moved to an earlier time
 Cancel      a page that must not go out any more
 StartWalk   the ladder begins (again) from its first step
 
-Reasons: page_due | sender_vanished | sender_vanished_repeatedly | previous_step_failed | clock_went_back |
-nobody_answered | every_page_failed | ladder_never_started | answered_before | level_not_paged
+Reasons: page_due | sender_vanished | sender_vanished_repeatedly | previous_step_failed |
+previous_step_loses_senders | clock_went_back | nobody_answered | every_page_failed | senders_vanished |
+ladder_never_started | answered_before | level_not_paged
 """
 
 from __future__ import annotations
@@ -25,8 +26,13 @@ from sealwatch.contract.codes import Level
 PAGED_LEVELS: Final = frozenset({Level.RED, Level.ORANGE, Level.YELLOW})
 """Blue is information: it waits on the desk and wakes nobody."""
 MAX_ATTEMPTS: Final = 3
-MAX_VANISHED_ATTEMPTS: Final = 6
-"""A page whose sender went away each time is given up after this many tries, so that it can't hold up the ladder."""
+VANISHED_BRINGS_NEXT: Final = 6
+"""After so many lost senders the next step is brought forward. The page itself stays due, with a pause between tries,
+because workers that die for another reason must not cost anybody a page."""
+VANISHED_PAUSE_S: Final = 2.0
+VANISHED_GIVES_PLACE: Final = 20
+"""After so many it gives place to a walk that begins at once: a page that kills its own senders must not hold up the
+ladder."""
 RETRY_WALK_AFTER_S: Final = 30.0
 """The pause where every page of a walk failed: nobody has been reached, so it is short."""
 RETRY_CAP_S: Final = 10.0
@@ -44,6 +50,7 @@ class PageView:
     state: str
     due_at_ms: int
     attempts: int = 0
+    vanished: int = 0
     claimed_until_ms: int | None = None
     submitted_at_ms: int | None = None
 
@@ -67,6 +74,7 @@ class Send:
 class Reclaim:
     page_id: str
     reason: str
+    due_at_ms: int
     give_up: bool = False
 
 
@@ -130,12 +138,16 @@ def _cancel_all(pages: Sequence[PageView], reason: str) -> list[Cancel]:
 
 def _reclaims(pages: Sequence[PageView], now_ms: int) -> list[Reclaim]:
     vanished = [p for p in pages if p.state == "sending" and (p.claimed_until_ms or 0) <= now_ms]
-    return [
-        Reclaim(p.page_id, "sender_vanished_repeatedly", give_up=True)
-        if p.attempts >= MAX_VANISHED_ATTEMPTS
-        else Reclaim(p.page_id, "sender_vanished")
-        for p in vanished
-    ]
+    return [_reclaim(page, now_ms) for page in vanished]
+
+
+def _reclaim(page: PageView, now_ms: int) -> Reclaim:
+    lost = page.vanished + 1  # with the sender that has just been found gone
+    if lost >= VANISHED_GIVES_PLACE:
+        return Reclaim(page.page_id, "sender_vanished_repeatedly", now_ms, give_up=True)
+    pausing = lost >= VANISHED_BRINGS_NEXT
+    due_at_ms = now_ms + round(VANISHED_PAUSE_S * 1000) if pausing else min(page.due_at_ms, now_ms)
+    return Reclaim(page.page_id, "sender_vanished", due_at_ms)
 
 
 def _hastened(ladder: Ladder, pages: Sequence[PageView], now_ms: int) -> list[Hasten]:
@@ -143,8 +155,12 @@ def _hastened(ladder: Ladder, pages: Sequence[PageView], now_ms: int) -> list[Ha
     current = sorted((page for page in pages if page.cycle == cycle), key=lambda page: page.step)
     actions: list[Hasten] = []
     for earlier, later in itertools.pairwise(current):
-        if earlier.state == "failed" and later.state == "due" and later.attempts == 0 and later.due_at_ms > now_ms:
+        if later.state != "due" or later.attempts > 0 or later.vanished > 0 or later.due_at_ms <= now_ms:
+            continue
+        if earlier.state == "failed":
             actions.append(Hasten(later.page_id, now_ms, "previous_step_failed"))
+        elif earlier.state in ("due", "sending") and earlier.vanished >= VANISHED_BRINGS_NEXT:
+            actions.append(Hasten(later.page_id, now_ms, "previous_step_loses_senders"))
     moved = {action.page_id for action in actions}
     for page in current:
         latest_ms = now_ms + _longest_wait_ms(ladder, page)
@@ -156,7 +172,7 @@ def _hastened(ladder: Ladder, pages: Sequence[PageView], now_ms: int) -> list[Ha
 
 
 def _longest_wait_ms(ladder: Ladder, page: PageView) -> int:
-    if page.attempts > 0:
+    if page.attempts > 0 or page.vanished > 0:
         return round(RETRY_CAP_S * 1000)
     after_s = ladder.steps[page.step].after_s if page.step < len(ladder.steps) else 0.0
     return round((after_s + (ladder.repeat_after_s if page.cycle > 1 else 0.0)) * 1000)
@@ -168,6 +184,8 @@ def _next_walk(ladder: Ladder, pages: Sequence[PageView], now_ms: int) -> StartW
         return walk(ladder, pages, base_ms=now_ms, reason="ladder_never_started")
     last = [page for page in pages if page.cycle == cycle]
     reached = any(page.submitted_at_ms is not None for page in last)
+    if any(page.vanished >= VANISHED_GIVES_PLACE for page in last):
+        return walk(ladder, pages, base_ms=now_ms, reason="senders_vanished")
     pause_s = ladder.repeat_after_s if reached else min(ladder.repeat_after_s, RETRY_WALK_AFTER_S)
     reason = "nobody_answered" if reached else "every_page_failed"
     return walk(ladder, pages, base_ms=now_ms + round(pause_s * 1000), reason=reason)

@@ -53,6 +53,7 @@ def pages_of(session: Session, incident_id: str) -> list[PageView]:
             Page.state,
             Page.due_at_ms,
             Page.attempts,
+            Page.vanished,
             Page.claimed_until_ms,
             Page.submitted_at_ms,
         )
@@ -67,6 +68,7 @@ def pages_of(session: Session, incident_id: str) -> list[PageView]:
             state=row.state,
             due_at_ms=row.due_at_ms,
             attempts=row.attempts,
+            vanished=row.vanished,
             claimed_until_ms=row.claimed_until_ms,
             submitted_at_ms=row.submitted_at_ms,
         )
@@ -234,10 +236,11 @@ def carry_out(session: Session, incident: Incident, actions: Sequence[plan.Actio
                 continue
         page = session.get_one(Page, action.page_id, populate_existing=True)
         match action:
-            case plan.Reclaim(give_up=give_up):
+            case plan.Reclaim(due_at_ms=due_at_ms, give_up=give_up):
                 unanswered = State(incident.state) in states.UNANSWERED
                 page.state = ("failed" if give_up else "due") if unanswered else "cancelled"
-                page.due_at_ms = min(page.due_at_ms, now_ms)
+                page.due_at_ms = due_at_ms
+                page.attempts, page.vanished = max(0, page.attempts - 1), page.vanished + 1
                 page.claimed_by, page.claimed_until_ms, page.outcome = "", None, action.reason
                 kind = "page_reclaimed"
             case plan.Hasten(due_at_ms=due_at_ms):

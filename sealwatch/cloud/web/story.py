@@ -34,7 +34,8 @@ class Step:
     at_ms: int | None
 
 
-_PERSON_KINDS = frozenset({"acknowledged", "passed_on", "closed", "reopened"})
+_STEPS = ("dispatched", "arrived", "verified", "handled", "closing_refused", "shelved")
+_PERSON_KINDS = frozenset({"acknowledged", "passed_on", "closed", "reopened", *_STEPS})
 
 
 def actor(language: Language, event_actor: str | None, name: str | None) -> str:

@@ -93,7 +93,7 @@ def incident(state: State, level: Level, answered_ago_s: float | None = None) ->
         level=level,
         verdict="person_present",
         reason="person_seen",
-        acknowledged_at_ms=None if answered_ago_s is None else NOW_MS - round(answered_ago_s * 1000),
+        progress_at_ms=None if answered_ago_s is None else NOW_MS - round(answered_ago_s * 1000),
     )
 
 

@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from sealwatch.cloud.incidents import states
 from sealwatch.cloud.incidents.states import State
 from sealwatch.cloud.paging.ladder import Ladder, from_json, to_json
 from sealwatch.cloud.paging.plan import (
     CLOCK_SLACK_MS,
     MAX_ATTEMPTS,
+    VANISHED_GIVES_PLACE,
     Cancel,
     Hasten,
     IncidentView,
@@ -60,12 +62,27 @@ def test_of_an_answered_incident_everything_due_is_cancelled(state: State) -> No
     ]
 
 
-def test_a_page_whose_sender_is_gone_is_due_again_until_it_has_been_tried_too_often() -> None:
+def test_a_page_whose_sender_is_gone_is_due_again_at_once_and_later_with_a_pause() -> None:
     held = page(0, "sending", claimed_until_ms=NOW_MS - 1)
-    assert next_actions(view(), [held], NOW_MS) == [Reclaim("p0", "sender_vanished")]
-    often = replace(held, attempts=6)
-    assert next_actions(view(), [often], NOW_MS) == [Reclaim("p0", "sender_vanished_repeatedly", give_up=True)]
+    assert next_actions(view(), [held], NOW_MS) == [Reclaim("p0", "sender_vanished", NOW_MS)]
+    often = replace(held, vanished=5)
+    assert next_actions(view(), [often], NOW_MS) == [Reclaim("p0", "sender_vanished", NOW_MS + 2000)]
     assert next_actions(view(), [replace(held, claimed_until_ms=NOW_MS + 1)], NOW_MS) == []
+
+
+def test_a_page_that_lost_six_senders_stays_due_and_brings_the_next_step_forward() -> None:
+    pages = [page(0, "due", 2, vanished=6), page(1, "due", 60), page(2, "due", 120)]
+    assert next_actions(view(), pages, NOW_MS) == [Hasten("p1", NOW_MS, "previous_step_loses_senders")]
+
+
+def test_a_page_that_lost_twenty_senders_gives_place_to_a_walk_that_begins_at_once() -> None:
+    held = page(0, "sending", claimed_until_ms=NOW_MS - 1, vanished=19)
+    others = [page(n, "submitted", submitted_at_ms=NOW_MS) for n in (1, 2)]
+    reclaim = Reclaim("p0", "sender_vanished_repeatedly", NOW_MS, give_up=True)
+    assert next_actions(view(), [held, *others], NOW_MS) == [reclaim]
+    (again,) = next_actions(view(), [replace(held, state="failed", vanished=20), *others], NOW_MS)
+    assert isinstance(again, StartWalk)
+    assert (again.due_at_ms[0], again.reason) == (NOW_MS, "senders_vanished")
 
 
 def test_after_a_failed_step_the_next_one_is_due_at_once() -> None:
@@ -113,8 +130,16 @@ def apply(pages: list[PageView], ladder: Ladder, actions: list[Any]) -> list[Pag
         match action:
             case Send(page_id=page_id):
                 by_id[page_id] = replace(by_id[page_id], state="sending", claimed_until_ms=2**53)
-            case Reclaim(page_id=page_id, give_up=give_up):
-                by_id[page_id] = replace(by_id[page_id], state="failed" if give_up else "due", claimed_until_ms=None)
+            case Reclaim(page_id=page_id, due_at_ms=due_at_ms, give_up=give_up):
+                held = by_id[page_id]
+                by_id[page_id] = replace(
+                    held,
+                    state="failed" if give_up else "due",
+                    due_at_ms=due_at_ms,
+                    attempts=max(0, held.attempts - 1),
+                    vanished=held.vanished + 1,
+                    claimed_until_ms=None,
+                )
             case Hasten(page_id=page_id, due_at_ms=due_at_ms):
                 by_id[page_id] = replace(by_id[page_id], due_at_ms=due_at_ms)
             case Cancel(page_id=page_id):
@@ -141,6 +166,7 @@ def any_pages(draw: st.DrawFn) -> list[PageView]:
                     state=state,
                     due_at_ms=NOW_MS + draw(st.integers(-(10**8), 10**8)),
                     attempts=draw(st.integers(0, 8)),
+                    vanished=draw(st.integers(0, 24)),
                     claimed_until_ms=NOW_MS + draw(st.integers(-(10**5), 10**5)) if state == "sending" else None,
                     submitted_at_ms=NOW_MS if state in ("submitted", "answered") else None,
                 )
@@ -160,7 +186,7 @@ def test_the_decisions_come_to_rest_and_leave_nobody_forgotten(
         pages = apply(pages, LADDER, actions)
     assert next_actions(incident, pages, NOW_MS) == []
     pending = [p for p in pages if p.state in ("due", "sending")]
-    if state in (State.ACKNOWLEDGED, State.CLOSED) or level is Level.BLUE:
+    if state not in states.UNANSWERED or level is Level.BLUE:
         assert all(p.state == "sending" for p in pending)
     else:
         assert pending, "an incident without an answer has a next step"
@@ -272,7 +298,7 @@ class PagingMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_page_is_tried_without_end(self) -> None:
-        assert all(p.attempts <= 9 for p in self.pages)
+        assert all(p.attempts <= MAX_ATTEMPTS and p.vanished <= VANISHED_GIVES_PLACE for p in self.pages)
 
 
 TestPagingMachine = PagingMachine.TestCase

@@ -399,14 +399,30 @@ class TestKilledAtEveryState:
         world.until(370)
         assert world.pages_sent() == [(0, "to:wang"), (60, "to:li"), (360, "to:wang")]
 
-    def test_again_and_again_by_the_same_page_it_is_given_up_and_the_next_step_paged(self, world: World) -> None:
+    def test_again_and_again_by_the_same_page_it_is_never_given_up_and_the_next_step_is_paged_early(
+        self, world: World
+    ) -> None:
         world.push(world.alarm("person"))
         for _ in range(8):
             kill_while_sending(world)
             world.restart()
+            world.clock.advance(3)  # the pause after many lost senders
         world.until(30)
-        assert "to:li" in [a for _, a in world.pages_sent()]
-        assert world.events("page_reclaimed")[-1].reason == "sender_vanished_repeatedly"
+        li = [at for at, address in world.pages_sent() if address == "to:li"]
+        assert len(li) == 1
+        assert li[0] < 60
+        assert world.page_states() == ["submitted", "submitted", "due", "due"]
+        assert world.events("page_hastened")[-1].reason == "previous_step_loses_senders"
+        assert {e.reason for e in world.events("page_reclaimed")} == {"sender_vanished"}
+
+    def test_lost_senders_use_up_no_try_of_a_busy_receiver(self, world: World) -> None:
+        world.push(world.alarm("person"))
+        for _ in range(3):
+            kill_while_sending(world)
+            world.restart()
+        world.webhook.answers = [BUSY]
+        world.until(20)
+        assert world.page_states()[0] == "submitted"
 
 
 class _Killed(BaseException):
