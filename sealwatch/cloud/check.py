@@ -26,7 +26,7 @@ from sealwatch.cloud.db import migrate
 from sealwatch.cloud.db.engine import open_engine
 from sealwatch.cloud.db.place import database_url, is_server, unusable
 from sealwatch.cloud.paging.mail import EmailChannel
-from sealwatch.cloud.web.services import is_loopback
+from sealwatch.cloud.web.services import refuse_open
 
 WAIT_S: Final = 4.0
 _LEAST_FREE_GB: Final = 1.0
@@ -160,8 +160,8 @@ def _web(settings: CloudSettings, language: Language) -> tuple[bool, str]:
     web = settings.web
     if web.access_token:
         settings_.secret(web.access_token)
-    elif not is_loopback(web.host):
-        raise UsageError(f"web.host is {web.host}, so web.access_token must be given")
+    else:
+        refuse_open(web)
     try:
         socket.create_server((web.host, web.port)).close()
     except OSError as error:

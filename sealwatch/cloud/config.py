@@ -26,7 +26,7 @@ class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         "http://127.0.0.1:8000"
     )
     access_token: Annotated[
-        str, Meta(description="Reference to the duty desk's token; wanted when the host is not loopback.")
+        str, Meta(description="Reference to the duty desk's token; wanted unless host and public_url are loopback.")
     ] = ""
 
 

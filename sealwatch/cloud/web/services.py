@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from sealwatch.base import settings as settings_
 from sealwatch.base.clock import Clock, SystemClock
 from sealwatch.base.settings import SettingsError
 from sealwatch.cloud.auth.links import LinkSigner
-from sealwatch.cloud.config import CloudSettings
+from sealwatch.cloud.config import CloudSettings, WebSettings
 from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.evidence.receive import Receiver
 from sealwatch.cloud.ports import ChangeBus, EvidenceStore, TelemetryStore
@@ -49,11 +50,7 @@ def access_token(services: WebServices) -> str:
     """
     web = services.settings.web
     if not web.access_token:
-        if not is_loopback(web.host):
-            raise SettingsError(
-                f"web.host is {web.host}, so others can reach the pages: give web.access_token a reference to a "
-                "token (file:/path or env:NAME), or listen on 127.0.0.1"
-            )
+        refuse_open(web)
         return ""
     token = settings_.secret(web.access_token)
     if len(token) < SHORTEST_ACCESS_TOKEN:
@@ -61,6 +58,17 @@ def access_token(services: WebServices) -> str:
             f"web.access_token: the token has {len(token)} characters; at least {SHORTEST_ACCESS_TOKEN} are wanted"
         )
     return token
+
+
+def refuse_open(web: WebSettings) -> None:
+    """Raises SettingsError where others could see the pages without a token, also through a proxy on this machine."""
+    reachable = {"web.host": web.host, "web.public_url": urlsplit(web.public_url).hostname or ""}
+    for name, host in reachable.items():
+        if not is_loopback(host):
+            raise SettingsError(
+                f"{name} is {getattr(web, name.removeprefix('web.'))}, so others can reach the pages: give "
+                "web.access_token a reference to a token (file:/path or env:NAME), or keep both on 127.0.0.1"
+            )
 
 
 def is_loopback(host: str) -> bool:

@@ -122,6 +122,9 @@ def test_a_service_that_others_can_reach_does_not_start_without_a_token(
 ) -> None:
     with pytest.raises(SettingsError, match=r"web\.host is 0\.0\.0\.0.*web\.access_token"):
         create_app(scene.services(host="0.0.0.0"))
+    scene.public_url = "https://seal.example.cn"  # on loopback, but a proxy brings others in
+    with pytest.raises(SettingsError, match=r"web\.public_url is https://seal\.example\.cn.*web\.access_token"):
+        create_app(scene.services())
     monkeypatch.setenv("DESK_TOKEN", "short")
     scene.access_token = "env:DESK_TOKEN"
     with pytest.raises(SettingsError, match="5 characters"):
@@ -190,9 +193,12 @@ def test_two_pages_never_carry_the_same_token(scene: Scene, client: TestClient) 
     assert client.post(f"/incidents/{RED}/acknowledge", data={"form_token": one}).status_code == 303
 
 
-def test_the_form_cookie_is_strict_and_secure_behind_https(scene: Scene, open_client: ClientFactory) -> None:
-    scene.public_url = "https://seal.example.cn"
-    response = open_client().get("/", headers={"Host": "seal.example.cn"})
+def test_the_form_cookie_is_strict_and_secure_behind_https(
+    scene: Scene, open_client: ClientFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DESK_TOKEN", TOKEN)
+    scene.public_url, scene.access_token = "https://seal.example.cn", "env:DESK_TOKEN"
+    response = open_client().get("/login", headers={"Host": "seal.example.cn"})
     cookie = response.headers["set-cookie"]
     assert "Secure" in cookie
     assert "HttpOnly" in cookie
