@@ -50,6 +50,13 @@ class Authority:
         )
         return pem, private
 
+    def write_crl(self) -> None:
+        """``crl.pem``: nothing is revoked."""
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name)
+        signed = builder.last_update(_NOW - dt.timedelta(days=1)).next_update(_NOW + dt.timedelta(days=30))
+        pem = signed.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        (self.folder / "crl.pem").write_bytes(pem)
+
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()

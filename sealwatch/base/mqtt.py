@@ -142,9 +142,10 @@ class Session:
         client.max_inflight_messages_set(1000)
         client.max_queued_messages_set(0)
         client.reconnect_delay_set(min_delay=1, max_delay=random.randint(30, 60))  # noqa: S311 - spreads reconnects
-        context = tls_context(self._settings)
-        if context is not None:
-            client.tls_set_context(context)
+        self._context = tls_context(self._settings)
+        if self._context is not None:
+            client.tls_set_context(self._context)
+            client.on_pre_connect = self._before_connect
         if self._settings.username:
             password = settings.secret(self._settings.password) if self._settings.password else None
             client.username_pw_set(self._settings.username, password)
@@ -205,6 +206,12 @@ class Session:
         """
         if message.mid:
             self._client.ack(message.mid, 1)
+
+    def _before_connect(self, _client: paho.Client, _data: Any) -> None:
+        """Take up a certificate that was renewed meanwhile; the former one stays where the new one can't be read."""
+        if self._context is not None and self._settings.certificate_file:
+            with contextlib.suppress(ssl.SSLError, OSError):
+                self._context.load_cert_chain(self._settings.certificate_file, self._settings.key_file or None)
 
     def _connect_came(
         self, client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Properties | None

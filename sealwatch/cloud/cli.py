@@ -26,6 +26,7 @@ from sealwatch.cloud.db import migrate
 from sealwatch.cloud.db.engine import open_engine
 from sealwatch.cloud.db.place import database_url, unusable
 from sealwatch.cloud.downlink import cli as downlink_cli
+from sealwatch.cloud.enrolment import cli as enrolment_cli
 from sealwatch.cloud.paging.channels import trial
 from sealwatch.cloud.service import Service, channels
 from sealwatch.contract import signing
@@ -53,6 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     key = commands.add_parser("key", help="print the public key that nodes pin; made where there is none yet")
     key.set_defaults(run=_key)
     downlink_cli.configure(commands)
+    enrolment_cli.configure(commands)
     backup_cli.configure(commands)
     for command in (serve, schema, checks, one_test, key):
         command.add_argument("--config", type=Path, required=True, metavar="cloud.toml")

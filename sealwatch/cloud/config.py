@@ -156,6 +156,13 @@ class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     web: WebSettings = WebSettings()
     smtp: SmtpSettings | None = None
     webhook: WebhookSettings | None = None
+    node_mqtt_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(mqtts?://[^/]+)?$",
+            description="The broker as nodes reach it, told at enrolment; empty: mqtt.url.",
+        ),
+    ] = ""
     database: DatabaseSettings = DatabaseSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     sites: list[SiteSettings] = []

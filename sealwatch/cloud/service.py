@@ -24,6 +24,9 @@ from sealwatch.cloud.db.engine import hold_alone
 from sealwatch.cloud.db.place import open_for_service
 from sealwatch.cloud.downlink.queue import publish_declaration
 from sealwatch.cloud.downlink.sender import DownlinkSender
+from sealwatch.cloud.enrolment.authority import Authority
+from sealwatch.cloud.enrolment.cli import CA_FOLDER
+from sealwatch.cloud.enrolment.desk import Desk, write_crl
 from sealwatch.cloud.evidence.intake import open_receiver
 from sealwatch.cloud.evidence.store import FileEvidence
 from sealwatch.cloud.ingest.worker import Ingest
@@ -66,6 +69,7 @@ class Service:
             self._register()
             self._secret = secrets_.load_or_create(self.data_dir)
             self.signing_key = service_key.load_or_create(self.data_dir)
+            self.enrolment = self._open_enrolment()
             self.links = LinkSigner(self._secret, settings.web.public_url)
             self.telemetry = open_store(settings.telemetry, self.data_dir, clock=self.clock)
             opened.callback(self.telemetry.close)
@@ -84,6 +88,19 @@ class Service:
                 publish_declaration(session, site.site_id, author="system", now_ms=self.clock.wall_ms())
         counts = (len(report.added), len(report.changed), len(report.removed))
         logger.info("registry: %d added, %d changed, %d removed", *counts)
+
+    def _open_enrolment(self) -> Desk:
+        now_ms = self.clock.wall_ms()
+        authority = Authority(self.data_dir / CA_FOLDER, now_ms)
+        with self.database.read() as session:
+            write_crl(session, authority, now_ms)
+        return Desk(
+            database=self.database,
+            authority=authority,
+            key=self.signing_key,
+            mqtt_url=self.settings.node_mqtt_url or self.settings.mqtt.url,
+            clock=self.clock,
+        )
 
     def _build_workers(self, opened: contextlib.ExitStack) -> None:
         worker = _worker_name(self.data_dir)
@@ -134,6 +151,7 @@ class Service:
             settings=self.settings,
             secret=self._secret,
             receiver=self._receiver,
+            enrolment=self.enrolment,
             changes=self.changes,
             counters=self.counters,
             clock=self.clock,

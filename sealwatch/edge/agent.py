@@ -23,6 +23,8 @@ from sealwatch.edge import identity
 from sealwatch.edge.config import VIEW_FOLDER, MachineSettings, NodeSettings, data_dir, service_key
 from sealwatch.edge.configuring import ConfigKeeper
 from sealwatch.edge.declared import DeclarationKeeper
+from sealwatch.edge.enrolment.papers import Papers
+from sealwatch.edge.enrolment.renewal import Renewal
 from sealwatch.edge.health import faults, pulse
 from sealwatch.edge.health.clock import ClockWatch
 from sealwatch.edge.health.machine import Budgets
@@ -156,10 +158,18 @@ class Agent:
         # On their own, because a recorder that fails must not end the alarms that the watchers hold open.
         self._keeping = Supervisor(self._recording.parts if self._recording is not None else [], self.clock)
         self._acting = Supervisor(list(self._acting_parts.values()), self.clock)
-        self._sending = Supervisor([self.publisher], self.clock)
+        self._sending = Supervisor([self.publisher, *self._prepare_renewal()], self.clock)
         self._faults = faults.FaultState()
         self._judge_at_s = 0.0
         self._turned_s: float | None = None
+
+    def _prepare_renewal(self) -> list[Part]:
+        """The part that renews the certificate, where this node was enrolled."""
+        papers = Papers(self._folder)
+        origin = papers.origin()
+        if origin is None:
+            return []
+        return [Renewal(papers, origin, node_id=self.settings.node_id, key=self.identity.key, clock=self.clock)]
 
     def _take_config(self, payload: bytes) -> None:
         self.configuring.take(payload)

@@ -19,6 +19,7 @@ from sealwatch.edge.config import VIEW_FOLDER, data_dir, load_node
 
 # Command -> (module, its configure function, help). Offered where the module is there, imported only when called.
 _ELSEWHERE: Final = {
+    "enrol": ("sealwatch.edge.enrolment.cli", "configure", "make this machine a node, with a one-time token"),
     "replay": ("sealwatch.edge.cli_replay", "configure", "a recorded video through the camera's chain"),
     "meter": ("sealwatch.edge.power.cli", "configure_meter", "ask a meter"),
     "pack": ("sealwatch.edge.recorder.cli", "configure_pack", "evidence of an alarm or a stretch of time into a file"),

@@ -66,6 +66,7 @@ class County:
 def county(tmp_path: Path) -> Iterator[County]:
     authority = Authority(tmp_path)
     authority.issue("broker")
+    authority.write_crl()
     acl = tmp_path / "acl"
     acl.write_text((DEPLOY / "acl").read_text())
     shipped = (DEPLOY / "mosquitto.conf").read_text()

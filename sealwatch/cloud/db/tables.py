@@ -61,6 +61,8 @@ class Node(Base):
     state: Mapped[str] = mapped_column(String(16), default="unknown")
     state_at_ms: Mapped[int | None]
     status: Mapped[dict[str, Any] | None]
+    enrolled_at_ms: Mapped[int | None]  # came by a token, not out of cloud.toml
+    revoked_at_ms: Mapped[int | None]  # nothing it says is believed
 
 
 class Person(Base):
@@ -276,3 +278,30 @@ class Downlink(Base):
     created_at_ms: Mapped[int]
     expires_at_ms: Mapped[int | None]  # of a command
     sent_at_ms: Mapped[int | None]  # when the broker took it
+
+
+class EnrolmentToken(Base):
+    """A one-time token, by the public half of its key: nobody can enrol with what is kept here."""
+
+    __tablename__ = "enrolment_tokens"
+    token_key: Mapped[str] = mapped_column(String(43), primary_key=True)
+    node_id: Mapped[str] = mapped_column(String(64), index=True)
+    site_id: Mapped[str] = mapped_column(String(64))
+    author: Mapped[str] = mapped_column(String(100))
+    created_at_ms: Mapped[int]
+    expires_at_ms: Mapped[int]
+    used_at_ms: Mapped[int | None]
+    public_key: Mapped[str | None] = mapped_column(String(43))  # of the node that used it
+
+
+class Certificate(Base):
+    """A certificate that a node was given."""
+
+    __tablename__ = "certificates"
+    serial: Mapped[str] = mapped_column(String(40), primary_key=True)  # hexadecimal
+    node_id: Mapped[str] = mapped_column(String(64), index=True)
+    pem: Mapped[str] = mapped_column(Text)
+    key_sha256: Mapped[str] = mapped_column(String(64))  # of its public key
+    issued_at_ms: Mapped[int]
+    expires_at_ms: Mapped[int]
+    revoked_at_ms: Mapped[int | None]

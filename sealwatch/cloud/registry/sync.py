@@ -1,7 +1,7 @@
 """`cloud.toml` into the registry, at every start.
 
 Sites and people are added and brought up to date, never removed: incidents and pages speak of them. A node that is no
-longer in the file loses its entry, and with it the right to be believed.
+longer in the file loses its entry, and with it the right to be believed; one that was enrolled keeps it.
 """
 
 from __future__ import annotations
@@ -42,13 +42,16 @@ def sync(session: Session, settings: CloudSettings) -> SyncReport:
         }
         _upsert(session, Site, site.site_id, {"site_id": site.site_id} | values, added, changed)
     session.flush()  # nodes refer to sites
+    enrolled = set(session.scalars(select(Node.node_id).where(Node.enrolled_at_ms.is_not(None))))
     for node in settings.nodes:
+        if node.node_id in enrolled:
+            continue
         identity = {"node_id": node.node_id, "site_id": node.site_id, "public_key": node.public_key}
         _upsert(session, Node, node.node_id, identity, added, changed)
     for person in settings.people:
         fields = ("person_id", "name", "role", "level", "language", "telephone", "email", "webhook_url")
         _upsert(session, Person, person.person_id, {f: getattr(person, f) for f in fields}, added, changed)
-    kept = [node.node_id for node in settings.nodes]
+    kept = [*(node.node_id for node in settings.nodes), *enrolled]
     removed = list(session.scalars(select(Node.node_id).where(Node.node_id.not_in(kept))))
     session.execute(delete(Node).where(Node.node_id.in_(removed)))
     return SyncReport(added=tuple(added), changed=tuple(changed), removed=tuple(removed))

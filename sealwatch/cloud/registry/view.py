@@ -36,6 +36,6 @@ def load(session: Session) -> RegistryView:
         node.node_id: RegisteredNode(
             node_id=node.node_id, site_id=node.site_id, public_key=public_key_from_text(node.public_key)
         )
-        for node in session.scalars(select(Node))
+        for node in session.scalars(select(Node).where(Node.revoked_at_ms.is_(None)))
     }
     return RegistryView(site_ids=frozenset(session.scalars(select(Site.site_id))), nodes=nodes)

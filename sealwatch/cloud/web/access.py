@@ -26,7 +26,8 @@ from sealwatch.cloud.web.problems import ErrorPage
 
 COOKIE: Final = "sealwatch_session"
 SESSION_S: Final = 12 * 3600
-_OPEN_PREFIXES: Final = ("/a/", "/static/", "/evidence/v1/")  # the last: nodes sign every request themselves
+# The last two: nodes sign every request themselves.
+_OPEN_PREFIXES: Final = ("/a/", "/static/", "/evidence/v1/", "/enrolment/v1/")
 _OPEN_PATHS: Final = frozenset({"/healthz", "/login", "/favicon.ico"})
 
 

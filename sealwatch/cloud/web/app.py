@@ -12,6 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import RedirectResponse, Response
 
 from sealwatch import __version__
+from sealwatch.cloud.enrolment import http as enrolment_http
 from sealwatch.cloud.evidence import http
 from sealwatch.cloud.evidence.preview import Previews
 from sealwatch.cloud.web import answers, api, guard, metrics, pages, problems
@@ -65,6 +66,8 @@ def create_app(services: WebServices, *, hub: Hub | None = None) -> FastAPI:
     app.include_router(api.build(services))
     if services.receiver is not None:
         app.include_router(http.build(services.receiver))
+    if services.enrolment is not None:
+        app.include_router(enrolment_http.build(services.enrolment))
     _add_login(app, access, forms, render)
     _add_service_routes(app, services, hub, render)
     return app

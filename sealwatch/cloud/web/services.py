@@ -13,6 +13,7 @@ from sealwatch.base.settings import SettingsError
 from sealwatch.cloud.auth.links import LinkSigner
 from sealwatch.cloud.config import CloudSettings, WebSettings
 from sealwatch.cloud.db.engine import Database
+from sealwatch.cloud.enrolment.desk import Desk
 from sealwatch.cloud.evidence.receive import Receiver
 from sealwatch.cloud.ports import ChangeBus, EvidenceStore, TelemetryStore
 
@@ -39,6 +40,7 @@ class WebServices:
     secret: bytes = field(repr=False)
     changes: ChangeBus
     receiver: Receiver | None = None  # takes evidence from nodes; None: this service takes none
+    enrolment: Desk | None = None  # gives certificates to nodes; None: this service gives none
     counters: Callable[[], Mapping[str, int]] = _no_counters
     clock: Clock = field(default_factory=SystemClock)
 

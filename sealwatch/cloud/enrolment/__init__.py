@@ -1,0 +1,1 @@
+"""Certificates of nodes: the service's own authority, one-time tokens, renewal, revocation."""
