@@ -19,6 +19,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("sealwatch.demo.cli", "the whole chain on this machine", "demo"),
     "edge": ("sealwatch.edge.cli", "the agent at the shaft", "edge"),
     "cloud": ("sealwatch.cloud.cli", "the county's service", "cloud"),
+    "doctor": ("sealwatch.cloud.doctor.cli", "how a running service is, and what to do about it", "cloud"),
     "telemetry": ("sealwatch.cloud.telemetry.cli", "set up and keep the store of measurements", "cloud"),
     "grafana": ("sealwatch.cloud.grafana.cli", "dashboards: render them, install them", "grafana"),
     "evidence": ("sealwatch.evidence.cli", "verify evidence packs offline", "edge"),

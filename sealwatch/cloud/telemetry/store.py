@@ -53,6 +53,13 @@ def open_server(settings: TelemetrySettings, *, clock: Clock | None = None) -> I
         raise SettingsError(f"telemetry.url: {error}") from None
 
 
+def open_for_reading(
+    settings: TelemetrySettings, folder: Path, *, clock: Clock | None = None
+) -> SqliteTelemetry | InfluxTelemetry | VictoriaTelemetry:
+    """The store beside a service that writes to it: nothing is sent. Raises SettingsError, OSError."""
+    return SqliteTelemetry(folder / EMBEDDED) if settings.engine == "embedded" else open_server(settings, clock=clock)
+
+
 def open_store(
     settings: TelemetrySettings, folder: Path, *, clock: Clock | None = None
 ) -> GuardedTelemetry | SpooledTelemetry:
