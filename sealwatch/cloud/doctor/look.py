@@ -76,9 +76,9 @@ def healthz(web: WebSettings) -> Finding:
 
 
 def _workers(telemetry: TelemetryStore, now_ms: int) -> Finding:
-    span = {"from_ms": now_ms - _WORKERS_MS, "to_ms": now_ms}
+    since_ms = now_ms - _WORKERS_MS
     try:
-        found = telemetry.read(site_id=SERVICE, metric="worker_alive", **span)
+        found = telemetry.read(site_id=SERVICE, metric="worker_alive", from_ms=since_ms, to_ms=now_ms)
     except TelemetryUnavailable as error:
         return judge.store_away(str(error))
     last = {name: (series.at_ms[-1], float(series.values[-1] or 0.0)) for name, series in found.items() if series.at_ms}
