@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 
 from sealwatch.base.clock import Clock, SystemClock
 from sealwatch.base.errors import UsageError
+from sealwatch.base.settings import read_text
 from sealwatch.base.systemd import Notifier
 from sealwatch.contract.messages import Command, PartHealth
 from sealwatch.contract.topics import Channel
 from sealwatch.edge import identity
+from sealwatch.edge.changes import ChangeLog
 from sealwatch.edge.config import VIEW_FOLDER, MachineSettings, NodeSettings, data_dir, service_key
 from sealwatch.edge.configuring import ConfigKeeper
 from sealwatch.edge.declared import DeclarationKeeper
@@ -30,6 +32,7 @@ from sealwatch.edge.health.clock import ClockWatch
 from sealwatch.edge.health.machine import Budgets
 from sealwatch.edge.health.node import outbox_health, process_health
 from sealwatch.edge.health.watch import MachineWatch
+from sealwatch.edge.page.milestones import MilestoneKeeper, WitnessedSink
 from sealwatch.edge.ports import ManySources, Part, PictureTaker, Sink
 from sealwatch.edge.supervisor import Supervisor
 from sealwatch.edge.uplink.commands import Answer, Handler
@@ -42,6 +45,7 @@ from sealwatch.edge.watchers import watchers
 if TYPE_CHECKING:
     from sealwatch.edge.inputs.build import Wires
     from sealwatch.edge.outputs.part import OutputPart
+    from sealwatch.edge.page.part import PagePart
     from sealwatch.edge.recorder.build import Recording
 
 logger = logging.getLogger(__name__)
@@ -51,6 +55,7 @@ STOP_WITHIN_S = 5.0
 _UPLINK_STOP_S = 2.0
 _RECORDERS_STOP_S = 0.8
 _OUTPUTS_STOP_S = 0.8
+_PAGE_STOP_S = 0.4
 _JUDGE_EVERY_S = 1.0
 _BEAT_EVERY_S = 5.0
 
@@ -153,11 +158,17 @@ class Agent:
             from sealwatch.edge.outputs.actions import ActingSink
 
             watch_sink = ActingSink(watch_sink, settings.actions, self._acting_parts)
+        milestones = MilestoneKeeper(self._folder, self.clock)
+        watch_sink = WitnessedSink(watch_sink, milestones)
         self.parts = list(make_parts(settings, watch_sink, self.clock, power_clock or self.clock))
+        self.changes = ChangeLog(self._folder, self.sink, self.clock)
+        self._config_path = path
+        self.page = self._prepare_page(milestones)
         self._watching = Supervisor(self.parts, self.clock, on_failure=self._close_orphans)
         # On their own, because a recorder that fails must not end the alarms that the watchers hold open.
         self._keeping = Supervisor(self._recording.parts if self._recording is not None else [], self.clock)
         self._acting = Supervisor(list(self._acting_parts.values()), self.clock)
+        self._serving = Supervisor([self.page] if self.page is not None else [], self.clock)
         self._sending = Supervisor([self.publisher, *self._prepare_renewal()], self.clock)
         self._faults = faults.FaultState()
         self._judge_at_s = 0.0
@@ -173,6 +184,25 @@ class Agent:
 
     def _take_config(self, payload: bytes) -> None:
         self.configuring.take(payload)
+
+    def _prepare_page(self, milestones: MilestoneKeeper) -> PagePart | None:
+        """The installer's page, where the configuration asks for it."""
+        if self.settings.page is None:
+            return None
+        from sealwatch.edge.page.desk import Desk, Eyes
+        from sealwatch.edge.page.part import PagePart
+
+        desk = Desk(
+            self.settings,
+            self._config_path,
+            eyes={part.part_id: part for part in self.parts if isinstance(part, Eyes)},
+            health=self.health,
+            alarms_wait=lambda: self.outbox.stats().depth > 0,
+            milestones=milestones,
+            changes=self.changes,
+            clock=self.clock,
+        )
+        return PagePart(self.settings.page, desk, self._folder, self.clock)
 
     def _prepare_recording(self) -> Recording | None:
         """Recorders and taps for the cameras, where the configuration asks for footage."""
@@ -222,9 +252,11 @@ class Agent:
         self._acting.start()
         self.sink.close_orphans()
         self.sink.report_notices()
+        self.changes.compare(read_text(self._config_path))
         self._sending.start()
         self._keeping.start()
         self._watching.start()
+        self._serving.start()
         logger.info(
             "node %s of site %s: %d watchers, key %s",
             self.settings.node_id,
@@ -238,8 +270,9 @@ class Agent:
 
         Whether every part has ended in time. What has not been delivered waits in the outbox for the next start.
         """
-        late = self._acting.stop(_OUTPUTS_STOP_S)
-        late += self._watching.stop(STOP_WITHIN_S - _UPLINK_STOP_S - _RECORDERS_STOP_S - _OUTPUTS_STOP_S)
+        late = self._serving.stop(_PAGE_STOP_S)
+        late += self._acting.stop(_OUTPUTS_STOP_S)
+        late += self._watching.stop(STOP_WITHIN_S - _UPLINK_STOP_S - _RECORDERS_STOP_S - _OUTPUTS_STOP_S - _PAGE_STOP_S)
         late_recorders = self._keeping.stop(_RECORDERS_STOP_S)
         late += late_recorders
         if self._recording is not None and not late_recorders:
@@ -318,7 +351,8 @@ class Agent:
 
     def _part_health(self) -> list[PartHealth]:
         """Every part that runs on a thread of its own."""
-        return [h for part in (self._watching, self._keeping, self._acting, self._sending) for h in part.health()]
+        supervisors = (self._watching, self._keeping, self._acting, self._serving, self._sending)
+        return [h for one in supervisors for h in one.health()]
 
     def health(self) -> list[PartHealth]:
         """Evidence of every part, of the uplink, the outbox, the clock and this process."""

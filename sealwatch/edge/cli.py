@@ -21,6 +21,7 @@ from sealwatch.edge.config import VIEW_FOLDER, data_dir, load_node
 _ELSEWHERE: Final = {
     "enrol": ("sealwatch.edge.enrolment.cli", "configure", "make this machine a node, with a one-time token"),
     "replay": ("sealwatch.edge.cli_replay", "configure", "a recorded video through the camera's chain"),
+    "page": ("sealwatch.edge.page.cli", "configure", "who may use the installer's page on the node"),
     "meter": ("sealwatch.edge.power.cli", "configure_meter", "ask a meter"),
     "pack": ("sealwatch.edge.recorder.cli", "configure_pack", "evidence of an alarm or a stretch of time into a file"),
     "replay-power": ("sealwatch.edge.power.cli", "configure_replay_power", "recorded power through the meter's rules"),

@@ -16,6 +16,7 @@ from sealwatch.contract.messages import Identifier
 from sealwatch.contract.signing import public_key_from_text
 from sealwatch.edge.inputs.terminals import terminals_problem
 
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 VIEW_FOLDER = "views"  # below data_dir: the cameras' reference pictures
 Ratio = Annotated[float, Meta(ge=0, le=1)]
 
@@ -261,6 +262,17 @@ class MachineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ) = None
 
 
+class PageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The installer's page on the node itself. Without this section there is none."""
+
+    host: Annotated[str, Meta(min_length=1, description="Address to listen on; others than this machine need TLS.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0: a free one, told in the log.")] = 8090
+    certificate_file: Annotated[str, Meta(description="TLS certificate (PEM); empty: plain HTTP, loopback only.")] = ""
+    key_file: Annotated[str, Meta(description="Private key (PEM) of the certificate.")] = ""
+
+
 class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a node must be told."""
 
@@ -287,6 +299,7 @@ class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     outputs: Annotated[list[OutputSettings], Meta(max_length=32)] = []
     actions: Annotated[list[ActionSettings], Meta(max_length=64)] = []
     machine: MachineSettings = MachineSettings()
+    page: PageSettings | None = None
 
 
 def load_node(path: Path) -> NodeSettings:
@@ -314,7 +327,19 @@ def parse_node(text: str, *, name: str) -> NodeSettings:
     problem = terminals_problem(node)
     if problem:
         raise SettingsError(f"{name}: {problem}")
+    if node.page is not None:
+        _check_page(node.page, name)
     return node
+
+
+def _check_page(page: PageSettings, name: str) -> None:
+    if bool(page.certificate_file) != bool(page.key_file):
+        raise SettingsError(f"{name}: page: certificate_file and key_file belong together; name both or neither")
+    if page.host not in LOOPBACK and not page.certificate_file:
+        raise SettingsError(
+            f"{name}: page.host: {page.host} is not this machine alone, and passwords would travel in the open; "
+            "name certificate_file and key_file, or stay at 127.0.0.1 and reach it through ssh -L"
+        )
 
 
 def service_key(node: NodeSettings) -> Ed25519PublicKey | None:

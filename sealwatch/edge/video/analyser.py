@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sealwatch.contract.codes import AlarmKind, Level, Phase, VideoFault
@@ -28,6 +28,7 @@ _LEVELS = {AlarmKind.PERSON: Level.ORANGE, AlarmKind.VEHICLE: Level.YELLOW, Alar
 _DELIBERATE = {VideoFault.COVERED, VideoFault.MOVED, VideoFault.FROZEN}  # what somebody does to a camera
 
 
+REDRAWN = "zones_redrawn"  # why an alarm ends whose place is no longer watched as it was
 REST_AFTER_S = 5.0  # without motion, people or doubts about the picture
 
 
@@ -123,6 +124,46 @@ class Analyser:
     def view_revision(self) -> int:
         """Rises when the reference gains a picture; 0 while there is none."""
         return self._faults.revision
+
+    @property
+    def standing_faults(self) -> tuple[VideoFault, ...]:
+        """The camera faults whose alarms stand."""
+        return self._faults.standing
+
+    @property
+    def active_zones(self) -> tuple[str, ...]:
+        """Names of the zones and regions where an alarm stands."""
+        zones = {watch.zone.name for watch in self._watches if watch.state.phase == "active"}
+        return tuple(sorted(zones | {watch.name for watch in self._equipment if watch.running}))
+
+    def redraw(self, camera: CameraSettings, frame: Frame) -> list[Decision]:
+        """Watch other zones, lines and regions from now on; the alarms that end because their place is gone or altered.
+
+        Background, reference picture, tracks and what is not altered go on, so that nobody can blind a camera by
+        saving its zones again and again.
+        """
+        ended = list(self._take_watches(camera, frame))
+        lines_before = {counter.line: counter for counter in self._counters}
+        self._counters = [lines_before.get(line) or _Counter(line) for line in lines.lines_of(camera.lines)]
+        regions_before = {watch.settings.name: watch for watch in self._equipment}
+        kept = {r.name for r in camera.equipment if r.name in regions_before and regions_before[r.name].settings == r}
+        for name, watch in regions_before.items():
+            if name not in kept and watch.running:
+                change = EquipmentChange(Phase.END, 0.0, 0.0, watch.since_ms)
+                ended.append(replace(self._equipment_decision(name, change, frame), reason=REDRAWN))
+        self._equipment = [regions_before[r.name] if r.name in kept else EquipmentWatch(r) for r in camera.equipment]
+        self._awake_s = frame.monotonic_s
+        return ended
+
+    def _take_watches(self, camera: CameraSettings, frame: Frame) -> Iterator[Decision]:
+        before = {(watch.zone, watch.rule): watch for watch in self._watches}
+        self.zones = zones_of(camera.zones)
+        wanted = [(zone, rule) for zone in self.zones for rule in _rules_of(camera, zone)]
+        self._watches = [before.pop(key) if key in before else _Watch(*key) for key in wanted]
+        for watch in before.values():
+            end = presence.ended(watch.state, REDRAWN, now_s=frame.monotonic_s, now_ms=frame.captured_at_ms)
+            if end is not None:
+                yield self._decision(watch, end, frame)
 
     def look(self, frame: Frame) -> Look:
         """Judge one picture."""

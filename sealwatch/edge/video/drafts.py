@@ -6,7 +6,7 @@ from sealwatch.base import text
 from sealwatch.base.text import Language
 from sealwatch.contract.codes import AlarmKind
 from sealwatch.edge.ports import AlarmDraft
-from sealwatch.edge.video.analyser import Decision
+from sealwatch.edge.video.analyser import REDRAWN, Decision
 
 
 def draft(decision: Decision, camera_id: str, snapshot_jpeg: bytes | None = None) -> AlarmDraft:
@@ -48,6 +48,8 @@ def _sentence(decision: Decision, camera_id: str, language: Language) -> str:
         "kind": text.say(language, f"video.thing.{decision.kind.value}"),
         "fault": text.say(language, f"video.fault.{decision.code}") if decision.code else "",
     }
+    if decision.reason == REDRAWN:
+        return text.say(language, "video.redrawn", **values)
     if decision.direction:
         return text.say(language, f"video.crossed_{decision.direction}", **values)
     if decision.kind is AlarmKind.EQUIPMENT:

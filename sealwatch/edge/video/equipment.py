@@ -48,13 +48,23 @@ class EquipmentWatch:
     """One region. `look` takes pictures in the order of their time."""
 
     def __init__(self, settings: RegionSettings) -> None:
-        self.name = settings.name
+        self.settings, self.name = settings, settings.name
         xs, ys = [x for x, _ in settings.polygon], [y for _, y in settings.polygon]
         self._box = Box(min(xs), min(ys), max(xs), max(ys))
         self._before: Grid | None = None
         self._noise = np.full((_CELLS, _CELLS), 1.0, np.float32)
         self._state = Delayed()
         self._signal: deque[tuple[float, float]] = deque(maxlen=_SIGNAL_LOOKS)
+
+    @property
+    def running(self) -> bool:
+        """Whether its alarm stands."""
+        return self._state.standing
+
+    @property
+    def since_ms(self) -> int:
+        """Since when it runs."""
+        return self._state.since_ms
 
     def look(self, grey: Image, *, now_s: float, now_ms: int) -> EquipmentChange | None:
         """Judge one picture."""

@@ -121,6 +121,11 @@ def step(
     return _candidate(state, rule, living, now_s, now_ms)
 
 
+def ended(state: PresenceState, reason: str, *, now_s: float, now_ms: int) -> Transition | None:
+    """The end of an alarm whose rule is taken away, or None where none stands."""
+    return _transition(state, Phase.END, reason, 0, now_s, now_ms) if state.phase == "active" else None
+
+
 def _cleared(state: PresenceState, reason: str) -> PresenceState:
     return replace(CLEAR, reason=reason, entered=state.entered, stays=state.stays)
 

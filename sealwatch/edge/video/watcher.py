@@ -21,6 +21,7 @@ from sealwatch.edge.video import continuity, signal_loss
 from sealwatch.edge.video.analyser import Analyser, Decision, Look, boxes_of, random_id
 from sealwatch.edge.video.continuity import Continuity
 from sealwatch.edge.video.drafts import draft
+from sealwatch.edge.video.geometry import Box
 from sealwatch.edge.video.ports import Demand, ObjectDetector, StageTimes
 from sealwatch.edge.video.signal_loss import SignalState
 from sealwatch.edge.video.snapshot import jpeg
@@ -44,6 +45,23 @@ class _Evidence:
     changed_at_ms: int | None = None
     changed_s: float | None = None
     pictures: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveView:
+    """One picture for people: a JPEG without drawings, and what is seen in it.
+
+    `boxes` are (box, label, score); `gate` is the named reason of the motion gate, `motion_ratio` the part of the
+    picture that moves; `faults` are the codes of standing camera faults, `active` the zones where an alarm stands.
+    """
+
+    jpeg: bytes
+    captured_at_ms: int
+    boxes: tuple[tuple[Box, str, float], ...]
+    gate: str
+    motion_ratio: float
+    faults: tuple[str, ...]
+    active: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -80,7 +98,8 @@ class CameraWatcher:
         self._continuity = Continuity()
         self._told_down = False
         self._signal_alarm_id = ""
-        self._asked: deque[queue.SimpleQueue[bytes]] = deque()
+        self._asked: deque[queue.SimpleQueue[LiveView]] = deque()
+        self._wanted = camera
 
     @property
     def part_id(self) -> str:
@@ -88,6 +107,7 @@ class CameraWatcher:
 
     def run(self, stop: threading.Event) -> None:
         """Watch until `stop` is set, reconnecting for ever. Raises SettingsError for a secret that is not there."""
+        self._camera = self._wanted
         analyser, kept = self._analyser()
         signal = SignalState(quiet_since_s=self._clock.monotonic_s(), quiet_since_ms=self._clock.wall_ms())
         interval = _Interval(self._clock.monotonic_s())
@@ -100,9 +120,10 @@ class CameraWatcher:
                     self._follow_time(frame)
                     signal, phases = signal_loss.picture(signal, now_s=frame.monotonic_s, now_ms=frame.captured_at_ms)
                     self._tell_signal(signal, phases)
+                    self._redraw(analyser, frame)
                     look = analyser.look(frame)
                     self._tell(analyser, look, frame)
-                    self._show(frame)
+                    self._show(analyser, look, frame)
                     kept = self._keep_view(analyser, kept, frame.monotonic_s)
                     interval = self._measure(interval, look, frame)
             except SourceError as error:
@@ -142,7 +163,12 @@ class CameraWatcher:
 
     def picture(self) -> bytes | None:
         """The next picture as a JPEG, or None where none comes within `PICTURE_WITHIN_S` (real seconds)."""
-        answer: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        view = self.live()
+        return view.jpeg if view is not None else None
+
+    def live(self) -> LiveView | None:
+        """The next picture with what is seen in it, or None where none comes within `PICTURE_WITHIN_S`."""
+        answer: queue.SimpleQueue[LiveView] = queue.SimpleQueue()
         self._asked.append(answer)
         try:
             return answer.get(timeout=PICTURE_WITHIN_S)
@@ -151,10 +177,33 @@ class CameraWatcher:
                 self._asked.remove(answer)
             return None
 
-    def _show(self, frame: Frame) -> None:
+    def redraw(self, camera: CameraSettings) -> None:
+        """Watch the zones, lines and regions of `camera` from the next picture on; the connection stays as it is."""
+        self._wanted = camera
+
+    def _redraw(self, analyser: Analyser, frame: Frame) -> None:
+        camera = self._wanted  # read once: another thread may set it again at any moment
+        if camera is self._camera:
+            return
+        self._camera = camera
+        for decision in analyser.redraw(camera, frame):
+            self._sink.alarm(draft(decision, camera.camera_id))
+
+    def _show(self, analyser: Analyser, look: Look, frame: Frame) -> None:
         """Give the picture to whoever asked; on this thread, because a decoded picture belongs to it."""
+        if not self._asked:
+            return
+        view = LiveView(
+            jpeg=jpeg(frame.colour()),
+            captured_at_ms=frame.captured_at_ms,
+            boxes=tuple(boxes_of(look, frame.monotonic_s)),
+            gate=look.gate.reason,
+            motion_ratio=look.gate.motion_ratio,
+            faults=tuple(fault.value for fault in analyser.standing_faults),
+            active=analyser.active_zones,
+        )
         while self._asked:
-            self._asked.popleft().put(jpeg(frame.colour()))
+            self._asked.popleft().put(view)
 
     def _analyser(self) -> tuple[Analyser, Keeping]:
         """The chain, with the reference picture of an earlier life where there is one."""
