@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import ssl
 import threading
@@ -22,7 +21,7 @@ from sealwatch.edge.recorder import ring
 from sealwatch.edge.recorder.clips import ClipRules
 from sealwatch.edge.recorder.footage import INDEX_FILE, Footage
 from sealwatch.edge.recorder.recorder import CameraRecorder, RecorderRules
-from sealwatch.edge.recorder.sealing import Sealer
+from sealwatch.edge.recorder.sealing import Sealer, Sent, as_sent
 from sealwatch.edge.recorder.segment import FootageError, footage_error
 from sealwatch.edge.recorder.series import PowerSeries
 from sealwatch.edge.recorder.store import Store
@@ -116,13 +115,13 @@ class SentChain:
 
     def __init__(self, opener: Callable[[], Footage]) -> None:
         self._opener = opener
-        self._waiting: deque[tuple[str, str]] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[Sent] = deque(maxlen=MOST_WAITING)
         self._lock = threading.Lock()
 
     def add(self, kind: str, payload: bytes) -> None:
         """Chain it, and what still waits before it."""
         with self._lock:
-            self._waiting.append((kind, hashlib.sha256(payload).hexdigest()))
+            self._waiting.append(as_sent(kind, payload))
             waiting = list(self._waiting)
             try:
                 self._opener().sealer.record(waiting)

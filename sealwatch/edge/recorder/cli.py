@@ -55,12 +55,13 @@ def run_pack(arguments: argparse.Namespace) -> int:
             if arguments.alarm
             else packing.items_between(footage, arguments.camera, _ms(arguments.start), _ms(arguments.end))
         )
-        size = packing.write_pack(footage, items, arguments.out, pack_id=f"pack-{clock.wall_ms()}")
+        messages = packing.messages_of_alarm(footage, arguments.alarm) if arguments.alarm else {}
+        size = packing.write_pack(footage, items, arguments.out, pack_id=f"pack-{clock.wall_ms()}", messages=messages)
     except FootageError as error:
         raise CommandFailed(str(error)) from None
     finally:
         opener.close()
-    print(f"{arguments.out}: {size} bytes, {len(items)} item(s)")
+    print(f"{arguments.out}: {size} bytes, {len(items)} item(s), {len(messages)} alarm message(s)")
     print(f"sealwatch evidence verify {arguments.out} --key {key.public_key_text}")
     return 0
 

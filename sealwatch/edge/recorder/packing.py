@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -37,15 +37,28 @@ def items_between(footage: Footage, camera_id: str, from_ms: int, to_ms: int) ->
     ]
 
 
-def write_pack(footage: Footage, items: Sequence[pack.Item], target: Path, *, pack_id: str) -> int:
+def messages_of_alarm(footage: Footage, alarm_id: str) -> dict[str, bytes]:
+    """The alarm's own messages as they went over the wire, by a name that tells their order. Raises FootageError."""
+    return {f"{alarm_id}-{number:03d}": data for number, data in enumerate(footage.store.told(alarm_id), start=1)}
+
+
+def write_pack(
+    footage: Footage,
+    items: Sequence[pack.Item],
+    target: Path,
+    *,
+    pack_id: str,
+    messages: Mapping[str, bytes] | None = None,
+) -> int:
     """Write the pack; it takes its name only when it is whole and durable. Returns its size in bytes.
 
     Raises CommandFailed where there is nothing to pack or it would pass 4 GiB, FootageError where the disk refuses.
     """
-    if not items:
+    packed = [*(item.manifest for item in items), *(messages or {}).values()]
+    if not packed:
         raise CommandFailed("there is no sealed footage of it on this node; check alarm, camera and time")
-    numbers = footage.store.link_numbers([hashlib.sha256(item.manifest).hexdigest() for item in items])
-    if len(numbers) < len(items) or numbers[-1] - numbers[0] >= MAX_LINKS:
+    numbers = footage.store.link_numbers([hashlib.sha256(data).hexdigest() for data in packed])
+    if len(numbers) < len(packed) or numbers[-1] - numbers[0] >= MAX_LINKS:
         raise CommandFailed("the items are not in one stretch of the chain; ask for a shorter time range")
     links = footage.store.links(numbers[0], numbers[-1])
     sealer = footage.sealer
@@ -57,6 +70,7 @@ def write_pack(footage: Footage, items: Sequence[pack.Item], target: Path, *, pa
         items=items,
         links=links,
         head=pack.chain_range(links),
+        messages=messages or {},
     )
     part = target.with_name(f".{target.name}.part")
     try:

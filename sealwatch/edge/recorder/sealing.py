@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -11,12 +12,28 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sealwatch import __version__
 from sealwatch.base.clock import Clock
+from sealwatch.contract import wire
 from sealwatch.contract.codes import ClockQuality
-from sealwatch.contract.wire import encode
-from sealwatch.edge.recorder.store import Store, add_link
+from sealwatch.contract.messages import Alarm, Sealed
+from sealwatch.contract.topics import Channel
+from sealwatch.edge.recorder.store import Store, add_link, add_told
 from sealwatch.evidence import chain
 from sealwatch.evidence.documents import ClockState, Detector, FileEntry, Manifest
 from sealwatch.evidence.envelope import SecondSigner, seal, sha256_of
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A sealed message that went to the service. `alarm` has its bytes where it is one: pictures would be too many."""
+
+    kind: str
+    sha256: str
+    alarm: bytes = b""
+
+
+def as_sent(kind: str, payload: bytes) -> Sent:
+    """What is remembered of a sealed message of this kind (`alarm`, `snapshot`)."""
+    return Sent(kind, hashlib.sha256(payload).hexdigest(), payload if kind == Channel.ALARM else b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,13 +127,19 @@ class Sealer:
             at_ms=max(0, self._clock.wall_ms()),
             clock_quality=self.clock_state().quality,
         )
-        add_link(db, link.index, kind, item_sha256, sha256_of(encode(link).decode()), seal(self._key, link))
+        add_link(db, link.index, kind, item_sha256, sha256_of(wire.encode(link).decode()), seal(self._key, link))
 
-    def record(self, items: Sequence[tuple[str, str]]) -> None:
-        """Chain what was sent, such as sealed alarms: kind and SHA-256 of each, in one commit. Raises FootageError."""
+    def record(self, sent: Sequence[Sent]) -> None:
+        """Chain what was sent, in one commit; alarms are kept for packs as well. Raises FootageError."""
         with self._store.transaction() as db:
-            for kind, item_sha256 in items:
-                self.link(db, kind, item_sha256)
+            for one in sent:
+                self.link(db, one.kind, one.sha256)
+                if one.alarm:
+                    add_told(db, _alarm_id(one.alarm), one.alarm)
+
+
+def _alarm_id(payload: bytes) -> str:
+    return wire.decode(Alarm, wire.decode(Sealed, payload).body).alarm_id
 
 
 def unknown_clock() -> ClockState:

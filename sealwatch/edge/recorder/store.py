@@ -68,11 +68,16 @@ _SCHEMA: Final = """
 _MIGRATIONS: Final = (
     _SCHEMA,
     "CREATE TABLE sent (day TEXT PRIMARY KEY, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
+    """
+    CREATE TABLE told (id INTEGER PRIMARY KEY, alarm_id TEXT NOT NULL, payload BLOB NOT NULL) STRICT;
+    CREATE INDEX told_alarm ON told (alarm_id);
+    """,
 )
 _VERSION: Final = len(_MIGRATIONS)
 _SEGMENT: Final = (
     "id, camera_id, path, boot_id, state, clock_quality, codec, started_at_ms, started_s, length_s, size_bytes"
 )
+MOST_TOLD: Final = 20_000  # alarm messages kept for packs, about 1 kB each; the oldest go first
 SegmentState = Literal["open", "closed"]
 
 
@@ -308,6 +313,11 @@ class Store:
             found.extend(int(str(row[0])) for row in rows)
         return sorted(found)
 
+    def told(self, alarm_id: str) -> list[bytes]:
+        """The sealed messages of an alarm, byte by byte as they were sent, oldest first."""
+        rows = self._read("SELECT payload FROM told WHERE alarm_id = ? ORDER BY id", alarm_id)
+        return [row[0] for row in rows]  # type: ignore[misc]  # BLOBs
+
     # -- gaps, bytes -------------------------------------------------------------------------------------------------
 
     def begin_gap(self, camera_id: str, reason: str, from_ms: int) -> None:
@@ -392,6 +402,12 @@ def add_link(db: sqlite3.Connection, number: int, kind: str, item_sha256: str, b
         "INSERT INTO link (number, kind, item_sha256, sha256, line) VALUES (?, ?, ?, ?, ?)",
         (number, kind, item_sha256, body_sha256, line),
     )
+
+
+def add_told(db: sqlite3.Connection, alarm_id: str, payload: bytes) -> None:
+    """Keep a sealed message of an alarm for packs, inside a transaction; beyond `MOST_TOLD` the oldest goes."""
+    added = db.execute("INSERT INTO told (alarm_id, payload) VALUES (?, ?)", (alarm_id, payload))
+    db.execute("DELETE FROM told WHERE id <= ?", ((added.lastrowid or 0) - MOST_TOLD,))
 
 
 def add_written(db: sqlite3.Connection, camera_id: str, at_ms: int, size_bytes: int) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 import time
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,12 @@ from sealwatch.edge.recorder.build import FootageOpener, SentChain
 from sealwatch.edge.recorder.footage import Footage
 from sealwatch.edge.recorder.media import MemoryTap, PacketTap
 from sealwatch.edge.recorder.segment import FootageError
-from sealwatch.edge.recorder.store import Store
+from sealwatch.edge.recorder.store import Store, add_told
 from sealwatch.edge.video.source import open_source
 from sealwatch.simulator.camera import RtspCamera, gstreamer_missing
 from tests.edge.recorder import support
 from tests.edge.recorder.support import CAMERA, KEY, Node
+from tests.evidence.support import message
 
 NODE = """
 site_id = "210423000017"
@@ -169,6 +171,17 @@ def test_an_agent_records_and_its_footage_is_packed_and_verified_on_the_command_
     assert main(command[1:]) == 0
     assert "核验通过" in capsys.readouterr().out
 
+    alarm_pack = tmp_path / "alarm.zip"
+    assert main(["edge", "pack", "--config", str(path), "--alarm", "a1", "--out", str(alarm_pack)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].endswith("1 alarm message(s)")
+    assert main(said[1].split()[1:]) == 0
+    assert "核验通过" in capsys.readouterr().out
+    with zipfile.ZipFile(alarm_pack) as packed:
+        names = sorted(name for name in packed.namelist() if name.startswith("messages/"))
+        bodies = [json.loads(json.loads(packed.read(name))["body"]) for name in names]
+    assert [(body["alarm_id"], body["phase"]) for body in bodies] == [("a1", "start")]
+
 
 def chain_of(index: Path) -> list[dict[str, Any]]:
     store = Store(index, now_ms=0)
@@ -186,14 +199,26 @@ def test_what_was_sent_while_the_footage_disk_was_away_gets_its_link_later(tmp_p
             raise FootageError("disk_error", "the disk is away")
         return node.footage
 
-    sent = SentChain(opener)
-    sent.add("alarm", b"first")
+    alarm, sent = message(), SentChain(opener)
+    sent.add("alarm", alarm)
     sent.add("snapshot", b"second")
     assert node.store.head().index == 0
     away[0] = False
-    sent.add("alarm", b"third")
-    wanted = [hashlib.sha256(payload).hexdigest() for payload in (b"first", b"second", b"third")]
+    sent.add("snapshot", b"third")
+    wanted = [hashlib.sha256(payload).hexdigest() for payload in (alarm, b"second", b"third")]
     assert node.store.link_numbers(wanted) == [1, 2, 3]
+    assert node.store.told("a1") == [alarm]
+
+
+def test_alarm_messages_are_kept_up_to_a_limit_and_the_oldest_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealwatch.edge.recorder.store.MOST_TOLD", 3)
+    node = Node(tmp_path / "footage", ManualClock())
+    with node.store.transaction() as db:
+        for number in range(5):
+            add_told(db, f"a{number}", b"%d" % number)
+    assert [node.store.told(f"a{number}") for number in range(5)] == [[], [], [b"2"], [b"3"], [b"4"]]
 
 
 @pytest.mark.parametrize(
