@@ -23,6 +23,11 @@ _ELSEWHERE: Final = {
     "replay": ("sealwatch.edge.cli_replay", "configure", "a recorded video through the camera's chain"),
     "page": ("sealwatch.edge.page.cli", "configure", "who may use the installer's page on the node"),
     "meter": ("sealwatch.edge.power.cli", "configure_meter", "ask a meter"),
+    "surroundings": (
+        "sealwatch.edge.video.cli_surroundings",
+        "configure",
+        "what is known of the surroundings of a seal; learn them anew",
+    ),
     "pack": ("sealwatch.edge.recorder.cli", "configure_pack", "evidence of an alarm or a stretch of time into a file"),
     "replay-power": ("sealwatch.edge.power.cli", "configure_replay_power", "recorded power through the meter's rules"),
     "profile": ("sealwatch.edge.power.cli", "configure_profile", "the kinds of meters that are known"),

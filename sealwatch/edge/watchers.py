@@ -81,6 +81,7 @@ def _cameras(
 ) -> list[Part]:
     if not node.cameras:
         return []
+    from sealwatch.edge.video.change_keep import FileSurroundings
     from sealwatch.edge.video.source import open_source
     from sealwatch.edge.video.views import FileViews
     from sealwatch.edge.video.watcher import CameraWatcher
@@ -99,6 +100,7 @@ def _cameras(
             clock,
             connect=functools.partial(open_source, tap=taps.get(camera.camera_id)),
             views=FileViews(view_folder, camera.camera_id, camera.source) if view_folder is not None else None,
+            surroundings=FileSurroundings(view_folder, camera.camera_id) if view_folder is not None else None,
         )
         for camera in node.cameras
     ]

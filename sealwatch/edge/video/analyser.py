@@ -11,6 +11,7 @@ from sealwatch.edge.config import CameraSettings
 from sealwatch.edge.ports import Frame
 from sealwatch.edge.video import attention, lines, presence, tracks
 from sealwatch.edge.video.attention import AttentionSettings, AttentionState
+from sealwatch.edge.video.change_map import ChangeMap, SceneChange, Surroundings
 from sealwatch.edge.video.equipment import EquipmentChange, EquipmentWatch
 from sealwatch.edge.video.faults import FaultChange, FaultWatch
 from sealwatch.edge.video.finds import Find, search
@@ -55,6 +56,7 @@ class Decision:
     code: str = ""  # of a camera fault
     direction: str = ""  # of a count: ``in`` or ``out``
     momentary: bool = False  # over as soon as it happened: the end follows at once
+    marks: tuple[Box, ...] = ()  # regions to draw in its picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,7 @@ class Analyser:
         new_id: Callable[[], str] = random_id,
         demand: Demand | None = None,
         view: View | None = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
         self._detector, self._new_id = detector, new_id
         self._times = times if times is not None else StageTimes()
@@ -107,6 +110,8 @@ class Analyser:
         self._fault_alarm_ids: dict[VideoFault, str] = {}
         self._loops = None if camera.repeat else LoopWatch()  # a file that is meant to repeat itself is no fraud
         self._loop_alarm_id = ""
+        self.change_map = ChangeMap(surroundings)
+        self._scene_alarm_id = ""
         self._equipment = [EquipmentWatch(region) for region in camera.equipment]
         self._equipment_alarm_ids: dict[str, str] = {}
         self._attention, self._rules = AttentionState(), AttentionSettings()
@@ -195,6 +200,7 @@ class Analyser:
             decisions = [self._fault_decision(change, frame) for change in changes]
             decisions += self._look_at_equipment(frame)
             decisions += [self._loop_decision(loop, frame)] if loop else []
+            decisions += self._look_around(frame, gate)
             decisions += [d for watch in self._watches for d in self._judge(watch, frame, looked=bool(crops))]
             decisions += [d for counter in self._counters for d in self._count(counter, frame)]
         self._rest(gate, frame.monotonic_s)
@@ -263,6 +269,39 @@ class Analyser:
             captured_at_ms=frame.captured_at_ms,
             pts_s=frame.pts_s,
             numbers={"share_running": change.share, "period_s": change.period_s},
+        )
+
+    def renew_surroundings(self, frame: Frame) -> list[Decision]:
+        """Learn the surroundings anew, as a person has asked for; the end of the alarm about them, where one stands."""
+        ended = self.change_map.renew()
+        return [self._scene_decision(ended, frame)] if ended else []
+
+    def _look_around(self, frame: Frame, gate: GateResult) -> list[Decision]:
+        quiet = (
+            not gate.moving
+            and self._faults.verdict.steady
+            and not self._faults.standing
+            and not any(t.alive for t in self._tracks.tracks)
+        )
+        change = self.change_map.look(frame.grey, quiet=quiet, now_s=frame.monotonic_s, now_ms=frame.captured_at_ms)
+        return [self._scene_decision(change, frame)] if change else []
+
+    def _scene_decision(self, change: SceneChange, frame: Frame) -> Decision:
+        if change.phase is Phase.START:
+            self._scene_alarm_id = self._new_id()
+        return Decision(
+            alarm_id=self._scene_alarm_id,
+            kind=AlarmKind.SCENE_CHANGE,
+            phase=change.phase,
+            level=Level.BLUE if change.reason == "surroundings_new" else Level.YELLOW,
+            zone="",
+            score=1.0,
+            reason=change.reason,
+            started_at_ms=change.since_ms,
+            captured_at_ms=frame.captured_at_ms,
+            pts_s=frame.pts_s,
+            numbers={"change_score": change.score, "regions": float(len(change.regions))},
+            marks=change.regions,
         )
 
     def _loop_decision(self, change: LoopChange, frame: Frame) -> Decision:

@@ -45,6 +45,8 @@ def _sentence(decision: Decision, camera_id: str, language: Language) -> str:
         "period_s": f"{decision.numbers.get('period_s', 0.0):.1f}",
         "in_total": f"{decision.numbers.get('in_total', 0.0):.0f}",
         "out_total": f"{decision.numbers.get('out_total', 0.0):.0f}",
+        "regions": f"{decision.numbers.get('regions', 0.0):.0f}",
+        "changed": f"{decision.numbers.get('change_score', 0.0):.1%}",
         "kind": text.say(language, f"video.thing.{decision.kind.value}"),
         "fault": text.say(language, f"video.fault.{decision.code}") if decision.code else "",
     }
@@ -54,6 +56,8 @@ def _sentence(decision: Decision, camera_id: str, language: Language) -> str:
         return text.say(language, f"video.crossed_{decision.direction}", **values)
     if decision.kind is AlarmKind.EQUIPMENT:
         return text.say(language, f"video.equipment.{decision.phase.value}", **values)
+    if decision.kind is AlarmKind.SCENE_CHANGE:
+        return text.say(language, f"video.scene.{decision.reason}", **values)
     if decision.kind is AlarmKind.LIVENESS:
         return text.say(language, f"video.loop.{decision.phase.value}", **values)
     if decision.reason == "loitering":

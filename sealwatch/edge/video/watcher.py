@@ -19,6 +19,8 @@ from sealwatch.edge.config import CameraSettings
 from sealwatch.edge.ports import Frame, FrameSource, Sink, SourceError
 from sealwatch.edge.video import continuity, signal_loss
 from sealwatch.edge.video.analyser import Analyser, Decision, Look, boxes_of, random_id
+from sealwatch.edge.video.change_keep import MemorySurroundings, SurroundingsStore
+from sealwatch.edge.video.change_map import Surroundings
 from sealwatch.edge.video.continuity import Continuity
 from sealwatch.edge.video.drafts import draft
 from sealwatch.edge.video.geometry import Box
@@ -87,8 +89,11 @@ class CameraWatcher:
         connect: Callable[[CameraSettings, Clock, StageTimes, Demand], FrameSource] = open_source,
         new_id: Callable[[], str] = random_id,
         views: ViewStore | None = None,
+        surroundings: SurroundingsStore | None = None,
     ) -> None:
         self._views = views if views is not None else MemoryViews()
+        self._surroundings = surroundings if surroundings is not None else MemorySurroundings()
+        self._kept_revision = 0
         self._told_unkept = False
         self._camera, self._detector, self._sink, self._clock = camera, detector, sink, clock
         self._connect, self._new_id = connect, new_id
@@ -125,7 +130,7 @@ class CameraWatcher:
                     self._tell(analyser, look, frame)
                     self._show(analyser, look, frame)
                     kept = self._keep_view(analyser, kept, frame.monotonic_s)
-                    interval = self._measure(interval, look, frame)
+                    interval = self._measure(interval, analyser, look, frame)
             except SourceError as error:
                 self._went_down(error)
             else:
@@ -213,8 +218,15 @@ class CameraWatcher:
         except ViewError as error:
             logger.warning("camera %s: %s", self._camera.camera_id, error)
         analyser = Analyser(
-            self._camera, self._detector, times=self.times, new_id=self._new_id, demand=self._demand, view=view
+            self._camera,
+            self._detector,
+            times=self.times,
+            new_id=self._new_id,
+            demand=self._demand,
+            view=view,
+            surroundings=self._kept_surroundings(),
         )
+        self._kept_revision = analyser.change_map.surroundings.revision
         return analyser, Keeping(analyser.view_revision, now_s)
 
     def _keep_view(self, analyser: Analyser, kept: Keeping, now_s: float) -> Keeping:
@@ -230,6 +242,28 @@ class CameraWatcher:
             return Keeping(_NOT_KEPT, now_s)
         self._told_unkept = False
         return Keeping(analyser.view_revision, now_s)
+
+    def _kept_surroundings(self) -> Surroundings | None:
+        try:
+            return self._surroundings.load()
+        except ViewError as error:
+            logger.warning("camera %s: %s", self._camera.camera_id, error)
+            return None
+
+    def _keep_surroundings(self, analyser: Analyser, frame: Frame) -> None:
+        """Keep what was learnt, and learn anew where a person has taken the references away."""
+        if self._surroundings.renewal_wanted():
+            logger.warning("camera %s: the references of its surroundings are learnt anew", self._camera.camera_id)
+            for decision in analyser.renew_surroundings(frame):
+                self._sink.alarm(draft(decision, self._camera.camera_id))
+        surroundings = analyser.change_map.surroundings
+        if surroundings.revision == self._kept_revision:
+            return
+        self._kept_revision = surroundings.revision
+        try:
+            self._surroundings.save(surroundings)
+        except ViewError as error:
+            logger.warning("camera %s: %s; a restart would learn them anew", self._camera.camera_id, error)
 
     def _follow_time(self, frame: Frame) -> None:
         before = self._continuity.codec
@@ -255,7 +289,8 @@ class CameraWatcher:
             if decision.phase is not Phase.END:
                 zone = next((z for z in analyser.zones if z.name == decision.zone), None)
                 with self.times.stage("snapshot"):
-                    picture = jpeg(frame.colour(), boxes=boxes_of(look, frame.monotonic_s), zone=zone)
+                    marks = [(box, "changed", decision.score) for box in decision.marks]
+                    picture = jpeg(frame.colour(), boxes=[*boxes_of(look, frame.monotonic_s), *marks], zone=zone)
             self._sink.alarm(draft(decision, self._camera.camera_id, picture))
             if decision.momentary:
                 self._sink.alarm(draft(replace(decision, phase=Phase.END), self._camera.camera_id))
@@ -267,13 +302,15 @@ class CameraWatcher:
             pictures=self._evidence.pictures + 1,
         )
 
-    def _measure(self, interval: _Interval, look: Look, frame: Frame) -> _Interval:
+    def _measure(self, interval: _Interval, analyser: Analyser, look: Look, frame: Frame) -> _Interval:
         interval.pictures += 1
         interval.motion += look.gate.motion_ratio if look.gate.moving else 0.0
         interval.motion_most = max(interval.motion_most, look.gate.motion_ratio if look.gate.moving else 0.0)
         elapsed_s = frame.monotonic_s - interval.began_s
         if elapsed_s < SAMPLE_EVERY_S:
             return interval
+        self._keep_surroundings(analyser, frame)
+        score = analyser.change_map.score
         self._sink.samples(
             self._camera.camera_id,
             [frame.captured_at_ms],
@@ -281,6 +318,7 @@ class CameraWatcher:
                 "motion_ratio": [round(interval.motion / interval.pictures, 5)],
                 "motion_ratio_max": [round(interval.motion_most, 5)],
                 "picture_rate_hz": [round(interval.pictures / elapsed_s, 2)],
+                **({} if score is None else {"seal_change_score": [score]}),
             },
         )
         return _Interval(frame.monotonic_s)
