@@ -166,7 +166,10 @@ class ChangeMap:
         if reference.learnt < LEARN_COMPOSITES:
             stirred = cv2.dilate(changed, np.ones((_WINDOW_PX, _WINDOW_PX), np.uint8))
             restless = cv2.bitwise_or(reference.restless, stirred)
-            self._keep(part, Reference(reference.log, restless, reference.learnt + 1))
+            # The mean of what was learnt: what leaves left of themselves in one composite fades in four.
+            weight = 1.0 / (reference.learnt + 1)
+            mean: Grid = (1 - weight) * reference.log + weight * _aligned(reference.log, log)[0]
+            self._keep(part, Reference(mean.astype(np.float32), restless, reference.learnt + 1))
             return None
         self._masks.pop(part, None)
         before = next(reversed(self._masks.values()), None)
