@@ -24,6 +24,9 @@ from sealwatch.edge.power.rules.hoist import HoistState
 from sealwatch.edge.power.rules.step import StepState
 from sealwatch.edge.power.square import SquareState
 
+SLOW_S = 3.0
+"""A meter that is read less often than this shows no starts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -64,6 +67,7 @@ class Analyser:
         self.declare(declared, permits)
         self._finder = EdgeFinder(interval_s)
         self._longest_gap_s = max(60.0, 6 * interval_s)
+        self._slow = interval_s > SLOW_S
         self._square = SquareState()
         self._pulses = PulseState()
         self._appliances = Appliances()
@@ -120,11 +124,11 @@ class Analyser:
         horizon_s = self._finder.horizon_s
         self._square, own = square.advance(self._square, edges)
         self._pulses, done = pulses.advance(self._pulses, own)
-        self._hoist, hoisting = hoist.advance(self._hoist, done.trips, horizon_s, self._appliances)
+        self._hoist, hoisting = hoist.advance(self._hoist, done.trips, horizon_s, self._appliances, slow=self._slow)
         self._appliances = appliances.advance(self._appliances, done.pulses, self._offset_s)
         self._step, stepping = step.advance(self._step, edges, horizon_s)
         verdicts = [self._verdict(AlarmKind.HOIST_LIKE_CYCLE, hoist.level, t) for t in hoisting]
-        verdicts += [self._verdict(AlarmKind.POWER_STEP, step.level, t) for t in stepping]
+        verdicts += [self._verdict(AlarmKind.POWER_STEP, step.level_of(t), t) for t in stepping]
         verdicts += self._slow_rules(t_s, power_w, own, horizon_s, done.pulses)
         told = sorted((v for v in verdicts if v is not None), key=lambda v: v.transition.at_s)
         happened = [*events.of_edges(self._last_edge, own), *events.of_pulses(done.pulses)]

@@ -36,7 +36,8 @@ class Edge:
     """A change of level.
 
     `peak_w` is the highest reading in it (a motor's start), `width_s` how long it took, `noise_w` how much readings
-    scattered in the minute before, `gap` that it hides in a gap.
+    scattered in the minute before, `gap` that it hides in a gap. `rough_w` is the scatter of the few readings on its
+    upper side, slopes left out: an arc flickers, a motor does not.
     """
 
     t_s: float
@@ -46,11 +47,18 @@ class Edge:
     width_s: float = 0.0
     noise_w: float = 0.0
     gap: bool = False
+    rough_w: float = 0.0
 
     @property
     def size_w(self) -> float:
         """Signed: above zero where the power rose."""
         return self.after_w - self.before_w
+
+
+def _roughness_w(values: list[float]) -> float:
+    """Standard deviation of one reading from the second differences of a few, which a steady slope does not touch."""
+    bends = [abs(a - 2 * b + c) for a, b, c in zip(values, values[1:], values[2:], strict=False)]
+    return 1.4826 / math.sqrt(6) * sorted(bends)[len(bends) // 2]
 
 
 class EdgeFinder:
@@ -138,7 +146,16 @@ class EdgeFinder:
         width_s /= max(1, stop - start)  # an instant change is seen by `WINDOW` medians in a row
         block = (self._index + middle) // BLOCK - 1
         peak_w = float(around[WINDOW - 2 : len(around) - WINDOW + 2].max())
-        return Edge(float(self._t[middle]), before_w, after_w, peak_w, width_s, self._noise_w.get(block, 0.0))
+        upper = values[-WINDOW:] if after_w > before_w else values[:WINDOW]
+        return Edge(
+            float(self._t[middle]),
+            before_w,
+            after_w,
+            peak_w,
+            width_s,
+            self._noise_w.get(block, 0.0),
+            rough_w=_roughness_w(upper),
+        )
 
     def _across_gap(self) -> list[Edge]:
         if self._level_before_gap_w is None or len(self._p) < WINDOW:

@@ -27,7 +27,8 @@ _OPEN_LIMIT = 16
 @dataclass(frozen=True, slots=True)
 class Pulse:
     """Power above `base_w` from `start_s` to `end_s`. `peak_w` is the highest reading at the start above the base,
-    `fall_w` the last fall, `rise_s` how long the rise took, `noise_w` how much the readings scattered before."""
+    `fall_w` the last fall, `rise_s` how long the rise took, `noise_w` how much the readings scattered before, `rough_w`
+    how much they do within it."""
 
     start_s: float
     end_s: float
@@ -37,12 +38,18 @@ class Pulse:
     fall_w: float
     rise_s: float
     noise_w: float = 0.0
+    rough_w: float = 0.0
 
     @property
     def starts_a_motor(self) -> bool:
         """Whether it began like a motor at rest: with its starting current, or softly. A load that was only switched
         (a heater) or loaded (a compressor that turns already) does neither."""
-        return self.peak_w - self.size_w > max(0.12 * self.size_w + 100.0, 3 * self.noise_w) or self.rise_s >= 3.0
+        return self.surges or self.rise_s >= 3.0
+
+    @property
+    def surges(self) -> bool:
+        """Whether it began with a motor's starting current."""
+        return self.peak_w - self.size_w > max(0.12 * self.size_w + 100.0, 3 * self.noise_w)
 
     @property
     def idles(self) -> bool:
@@ -124,6 +131,7 @@ def _pulse(rise: Edge, fall: Edge) -> Pulse:
         fall_w=-fall.size_w,
         rise_s=rise.width_s,
         noise_w=rise.noise_w,
+        rough_w=(rise.rough_w + fall.rough_w) / 2,
     )
 
 

@@ -82,7 +82,11 @@ def _known(state: SquareState, edge: Edge) -> tuple[SquareState, list[Edge]]:
     rest_w = edge.size_w - own_w
     if abs(rest_w) > 0.45 * abs(own_w):
         shifted = replace(
-            edge, before_w=edge.before_w - offset_w, after_w=edge.after_w - offset_w, peak_w=edge.peak_w - offset_w
+            edge,
+            before_w=edge.before_w - offset_w,
+            after_w=edge.after_w - offset_w,
+            peak_w=edge.peak_w - offset_w,
+            rough_w=0.0,  # the wave's own scatter, not that of what is on top of it
         )
         if abs(edge.size_w) > 1.5 * abs(own_w):
             return SquareState(last_s=edge.t_s), [edge]  # it stopped, or something larger came: learn it anew

@@ -32,8 +32,20 @@ SIZE_RATIO = 1.7
 LENGTH_RATIO = 1.35
 """Same shaft, same rope, same speed: the length of trips differs at most this much."""
 TRIPS = 2
-TRIPS_OF_FLAT, TRIPS_UNRHYTHMIC, TRIPS_OF_HEATER = 3, 4, 8
-_FLAT_SHARE = 0.025
+TRIPS_UNRHYTHMIC, TRIPS_OF_HEATER = 4, 8
+_NEVER = 1_000_000_000
+RESTS_OF_A_PUMP = 2.2
+"""A motor that never changes its power and rests so many times as long as it works is rather a small pump."""
+_FLAT_SHARE, _NOISE_FACTOR, _SLACK_SHARE = 0.025, 2.0, 0.06
+"""Powers are the same within this share of themselves, or so many times their scatter, but never beyond the last."""
+_ABOUT = 0.15
+"""A compressor that is unloaded falls by a little more than it rose, because the pressure has grown."""
+_ARC_SHARE, _MOTOR_SHARE = 0.04, 0.013
+"""Scatter from second to second: an arc's, of its own power, is beyond this; motors stay below, of all that runs."""
+_CLEAR_START = 1.7
+"""A reading in a motor's start is this far above its running power; no arc goes there."""
+_BESIDE = 3.0
+_SMALL_W = 2600.0
 _KEEP = 40
 _TRAINS = 24
 _END_PERIODS = 3.0
@@ -74,13 +86,47 @@ class Train:
         return statistics.median(abs(g - middle) for g in gaps) / middle
 
     @property
-    def flat(self) -> bool:
-        """Whether every pulse falls by what it rose, alike each time: nothing is lifted there."""
-        if any(p.noise_w > 0.5 * _FLAT_SHARE * p.size_w for p in self.pulses):
-            return False  # nobody can tell above a noisy base
-        sizes = [p.size_w for p in self.pulses]
-        same = (max(sizes) - min(sizes)) <= _FLAT_SHARE * self.size_w
-        return same and all(abs(p.fall_w - p.size_w) <= _FLAT_SHARE * p.size_w for p in self.pulses)
+    def in_noise(self) -> bool:
+        """Whether a larger machine runs underneath, whose scatter hides details."""
+        return self.pulses[-1].base_w > _BESIDE * self.size_w
+
+    @property
+    def steady(self) -> bool:
+        """Whether at least half of its pulses fall by what they rose, all by the same, as far as the noise lets one
+        tell: nothing is lifted there. The others are taken for two loads at once."""
+        slack_w = [
+            min(max(_FLAT_SHARE * p.size_w, _NOISE_FACTOR * p.rough_w), _SLACK_SHARE * p.size_w) for p in self.pulses
+        ]
+        flat = [(p, w) for p, w in zip(self.pulses, slack_w, strict=True) if abs(p.fall_w - p.size_w) <= w]
+        alike = max((sum(abs(q.size_w - p.size_w) <= max(w, v) for q, v in flat) for p, w in flat), default=0)
+        needed = len(self.pulses) / 2 + (0.5 if self.in_noise else 0.0)
+        return alike >= needed
+
+    @property
+    def flickers(self) -> bool:
+        """Whether the power within its pulses is as ragged as an arc's, far beyond what is under them."""
+        rough_w = statistics.fmean(p.rough_w for p in self.pulses)
+        under_w = _MOTOR_SHARE * max(p.base_w + p.size_w for p in self.pulses)
+        clear_start = any(p.peak_w > _CLEAR_START * p.size_w for p in self.pulses)
+        return not clear_start and rough_w > max(_ARC_SHARE * self.size_w, under_w)
+
+    @property
+    def switched_alike(self) -> bool:
+        """Whether most of its pulses rise by the same power and fall by about as much."""
+        sizes = [p.size_w for p in self.pulses if abs(p.fall_w - p.size_w) <= _ABOUT * p.size_w]
+        alike = max((sum(abs(a - b) <= _FLAT_SHARE * b for a in sizes) for b in sizes), default=0)
+        return 2 * alike > len(self.pulses)
+
+    @property
+    def starts(self) -> bool:
+        """Whether its pulses began like a motor at rest: half of them with a motor's current, which lasts about a
+        second, so that a reading now and then misses it; or all of them with that or a soft starter's ramp. At the
+        size of a household's loads, which fall together with a motor now and then, all of them.
+        """
+        started = sum(p.starts_a_motor for p in self.pulses)
+        peaks = sum(p.surges for p in self.pulses)
+        seen = started if self.in_noise else peaks
+        return started == len(self.pulses) or (2 * seen >= len(self.pulses) and self.size_w > _SMALL_W)
 
     @property
     def pause_s(self) -> float:
@@ -88,9 +134,19 @@ class Train:
 
     @property
     def rhythmic(self) -> bool:
-        """Whether lengths agree as they do in one shaft, with pauses no longer than the way down."""
+        """Whether lengths agree as they do in one shaft: with pauses no longer than the way down, or to the second."""
+        return self.to_the_second or (self.spread <= 1.12 and self.pause_s <= 1.2 * self.length_s)
+
+    @property
+    def to_the_second(self) -> bool:
+        """Whether all lengths are the same but for about a second."""
+        return self.spread <= 1.03
+
+    @property
+    def spread(self) -> float:
+        """The longest pulse over the shortest."""
         lengths = [p.duration_s for p in self.pulses]
-        return max(lengths) <= 1.12 * min(lengths) and self.pause_s <= 1.2 * self.length_s
+        return max(lengths) / min(lengths)
 
     @property
     def longest_pause_s(self) -> float:
@@ -109,7 +165,7 @@ class HoistState:
 
 
 def advance(
-    state: HoistState, trips: Sequence[Pulse], horizon_s: float, appliances: Appliances
+    state: HoistState, trips: Sequence[Pulse], horizon_s: float, appliances: Appliances, *, slow: bool = False
 ) -> tuple[HoistState, list[Transition]]:
     """Judge possible `trips` (in order of their end) and the time up to `horizon_s`.
 
@@ -127,7 +183,7 @@ def advance(
             train = min(fitting, key=lambda t: (not t.raised, _unlikeness(t, trip)))
             busy = any(t.raised and t is not train for t in trains)
             at, train = trains.index(train), _join(train, trip)
-            trains[at] = _tell(train, found, wait=busy or train.count < _needed(train, appliances))
+            trains[at] = _tell(train, found, wait=busy or train.count < _needed(train, appliances, slow=slow))
         elif not any(t.raised and t.pulses[-1].end_s > trip.start_s for t in trains):
             trains.append(Train((trip,), 1, trip.start_s))
     trains = trains[-_TRAINS:] if not any(t.raised for t in trains[:-_TRAINS]) else trains
@@ -164,23 +220,36 @@ def _join(train: Train, pulse: Pulse) -> Train:
     return replace(train, pulses=(*train.pulses, pulse)[-_KEEP:], count=train.count + 1)
 
 
-def _needed(train: Train, appliances: Appliances) -> int:
+def _needed(train: Train, appliances: Appliances, *, slow: bool) -> int:
     """How many trips it takes to be sure: two, as a rule.
 
-    A motor whose power never changes and that rests longer than it works lifts nothing: rather a small pump. Without
-    a motor's start (soft starters ramp, which counts as one) it may be a compressor that turns already, or, at
-    household size, something that heats: known here, or working at no machine's rhythm. A meter that is read too
-    seldom to show a start pays with some trips more.
+    A motor whose power never changes and that rests longer than it works lifts nothing as long as that lasts: rather
+    a small pump. Without a motor's start (soft starters ramp, which counts as one) it may be a compressor that turns
+    already, or something that heats or welds: always the same power, or a length that is never the same. On top of
+    a running machine a start may drown in noise. A meter that is read too seldom to show a start (`slow`) pays with
+    some trips more.
     """
-    if 2 * sum(p.starts_a_motor for p in train.pulses) >= len(train.pulses):
-        return TRIPS_OF_FLAT if train.flat and train.pause_s > 1.5 * train.length_s else TRIPS
-    if all(p.idles for p in train.pulses):
-        return TRIPS_OF_HEATER
-    if train.size_w > HOUSEHOLD_W:
-        return TRIPS
-    if appliances.knows(train.size_w):
+    if train.flickers:
+        return _NEVER
+    if train.starts:
+        return _NEVER if train.steady and train.pause_s > RESTS_OF_A_PUMP * train.length_s else TRIPS
+    if slow:
+        return TRIPS if train.size_w > HOUSEHOLD_W else TRIPS_UNRHYTHMIC
+    if train.steady or train.switched_alike:
+        return _needed_of_switched(train, appliances)
+    if all(p.idles for p in train.pulses) or appliances.knows(train.size_w):
         return TRIPS_OF_HEATER
     return TRIPS if train.rhythmic else TRIPS_UNRHYTHMIC
+
+
+def _needed_of_switched(train: Train, appliances: Appliances) -> int:
+    """The same power, switched on and off without a start: a heater, a plate, a compressor that turns already; but a
+    hoist, too, for a meter that smooths. Only the rhythm tells."""
+    if train.size_w <= HOUSEHOLD_W:
+        return TRIPS_UNRHYTHMIC if train.to_the_second and not appliances.knows(train.size_w) else _NEVER
+    if any(p.idles for p in train.pulses) or not train.rhythmic:
+        return _NEVER
+    return TRIPS_UNRHYTHMIC if train.pulses[-1].base_w > train.size_w / 4 else TRIPS
 
 
 def _tell(train: Train, found: list[Transition], *, wait: bool) -> Train:
