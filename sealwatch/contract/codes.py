@@ -47,6 +47,8 @@ class AlarmKind(StrEnum):
     METER_FAULT = "meter_fault"
     INPUT = "input"
     NODE_FAULT = "node_fault"
+    DISARMED = "disarmed"
+    WHILE_DISARMED = "while_disarmed"  # what would have been another kind, seen while the node was disarmed
 
 
 class VideoFault(StrEnum):

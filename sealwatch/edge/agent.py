@@ -20,7 +20,8 @@ from sealwatch.base.settings import read_text
 from sealwatch.base.systemd import Notifier
 from sealwatch.contract.messages import Command, PartHealth
 from sealwatch.contract.topics import Channel
-from sealwatch.edge import identity
+from sealwatch.edge import housekeeping, identity
+from sealwatch.edge.arming import ArmedSink, Arming
 from sealwatch.edge.changes import ChangeLog
 from sealwatch.edge.config import VIEW_FOLDER, MachineSettings, NodeSettings, data_dir, service_key
 from sealwatch.edge.configuring import ConfigKeeper
@@ -113,6 +114,7 @@ class Agent:
             node_id=settings.node_id,
             fallback=settings.declared_status,
         )
+        self.arming = Arming(self._folder, self.sink, self.clock, self.declared)
         self._acting_parts: dict[str, OutputPart] = {}
         self._wires = self._prepare_wires()
         self.publisher = Publisher(
@@ -121,7 +123,7 @@ class Agent:
             node_id=settings.node_id,
             mqtt=settings.mqtt,
             clock=self.clock,
-            handlers={"snapshot": self._take_snapshot, **self._output_commands()},
+            handlers=self._commands(),
             upkeep=self._upkeep,
             link=link,
             service_key=pinned,
@@ -159,7 +161,7 @@ class Agent:
 
             watch_sink = ActingSink(watch_sink, settings.actions, self._acting_parts)
         milestones = MilestoneKeeper(self._folder, self.clock)
-        watch_sink = WitnessedSink(watch_sink, milestones)
+        watch_sink = WitnessedSink(ArmedSink(watch_sink, self.arming), milestones)
         self.parts = list(make_parts(settings, watch_sink, self.clock, power_clock or self.clock))
         self.changes = ChangeLog(self._folder, self.sink, self.clock)
         self._config_path = path
@@ -239,6 +241,15 @@ class Agent:
         )
         return wires
 
+    def _commands(self) -> dict[str, Handler]:
+        return {
+            "snapshot": self._take_snapshot,
+            "arm": self.arming.arm,
+            "disarm": self.arming.disarm,
+            **housekeeping.commands(health=self.health, restart=self.restart),
+            **self._output_commands(),
+        }
+
     def _output_commands(self) -> dict[str, Handler]:
         if not self._acting_parts:
             return {}
@@ -252,7 +263,8 @@ class Agent:
         self._acting.start()
         self.sink.close_orphans()
         self.sink.report_notices()
-        self.changes.compare(read_text(self._config_path))
+        self._compare_configuration()
+        self.arming.start()
         self._sending.start()
         self._keeping.start()
         self._watching.start()
@@ -264,6 +276,15 @@ class Agent:
             len(self.parts),
             self.identity.public_key_text,
         )
+
+    def _compare_configuration(self) -> None:
+        """Tell of a configuration that was changed unseen: neither one on trial nor what the service itself pushed."""
+        text = read_text(self._config_path)
+        held = self.configuring.health().reason
+        if held == "as_pushed":
+            self.changes.accept(text)
+        elif held != "trying":
+            self.changes.compare(text)
 
     def stop(self) -> bool:
         """End: outputs are switched off; watchers, so that what they still say is stored; recorders; the uplink last.
@@ -380,6 +401,7 @@ class Agent:
         """What is due besides sending: commit measurements that wait, judge faults of the node."""
         due_s = self.sink.flush_due()
         self.configuring.tick()
+        self.arming.tick()
         now_s = self.clock.monotonic_s()
         if now_s >= self._judge_at_s:
             self._judge_at_s = now_s + _JUDGE_EVERY_S

@@ -146,3 +146,28 @@ def test_a_pushed_configuration_is_tried_and_kept_or_put_back_by_a_real_agent(
         agent.terminate()
         assert agent.wait(timeout=WAIT_S) == 0
         service.stop()
+
+
+def test_a_node_is_disarmed_from_the_shell_by_two_known_persons(
+    county: County, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with county.cloud.open("a", encoding="utf-8") as file:
+        for person in ("wang", "li"):
+            file.write(f'[[people]]\nperson_id = "{person}"\nname = "{person}"\nlevel = 1\n')
+    service = county.serve()
+    agent = county.agent(service)
+    agent.start()
+    call = ["cloud", "command", "--config", str(county.cloud), "node-1"]
+    try:
+        until(lambda: agent.declared.current().version > 0)
+        assert main([*call, "disarm", "reason=pump", "minutes=30", "first=wang", "second=nobody"]) == 2
+        assert main([*call, "disarm", "reason=pump", "minutes=30", "first=wang", "second=wang"]) == 1
+        assert main([*call, "disarm", "reason=pump", "minutes=30", "first=wang", "second=li"]) == 0
+        assert agent.arming.disarmed is not None
+        assert main([*call, "arm"]) == 0
+        assert agent.arming.disarmed is None
+        assert main([*call, "selftest"]) in {0, 1}
+        capsys.readouterr()
+    finally:
+        agent.stop()
+        service.stop()

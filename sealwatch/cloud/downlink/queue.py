@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from sealwatch.base.errors import UsageError
-from sealwatch.cloud.db.tables import Downlink, Node, Site
+from sealwatch.cloud.db.tables import Downlink, Node, Person, Site
 from sealwatch.contract import wire
 from sealwatch.contract.codes import DeclaredStatus
 from sealwatch.contract.messages import Command, Declaration, NodeConfig, Permit
@@ -40,6 +40,8 @@ def queue_command(
     contract does not allow.
     """
     node = _node(session, node_id)
+    if name == "disarm" and not (arguments or {}).get("permit"):
+        _check_persons(session, arguments or {})
     command = Command(
         site_id=node.site_id,
         node_id=node_id,
@@ -140,6 +142,16 @@ def _node(session: Session, node_id: str) -> Node:
         there = list(session.scalars(select(Node.node_id).order_by(Node.node_id).limit(20)))
         raise UsageError(f"no node '{node_id}'; there are: {', '.join(there) or 'none'}")
     return node
+
+
+def _check_persons(session: Session, arguments: Mapping[str, str]) -> None:
+    for field in ("first", "second"):
+        person_id = arguments.get(field, "")
+        if session.get(Person, person_id) is None:
+            raise UsageError(
+                f"disarm: {field}={person_id or '…'} names nobody of [[people]]; wanted are two of them, "
+                "first=… second=…, or an open permit=…"
+            )
 
 
 def _last_permits(session: Session, site_id: str) -> list[Permit]:

@@ -116,6 +116,13 @@ RULES: Final = (
         reason="meter_fault", verdict="meter_fault", level=None, kinds=({AlarmKind.METER_FAULT},), at_most=Level.YELLOW
     ),
     Rule(reason="node_fault", verdict="node_fault", level=None, kinds=({AlarmKind.NODE_FAULT},), at_most=Level.YELLOW),
+    Rule(reason="disarmed", verdict="disarmed", level=Level.YELLOW, kinds=({AlarmKind.DISARMED},)),
+    Rule(
+        reason="seen_while_disarmed",
+        verdict="seen_while_disarmed",
+        level=Level.BLUE,
+        kinds=({AlarmKind.WHILE_DISARMED},),
+    ),
     Rule(reason="animal_seen", verdict="animal_present", level=Level.BLUE, kinds=({AlarmKind.ANIMAL},)),
 )
 _OTHER: Final = Rule(reason="kind_not_known_here", verdict="other", level=None, kinds=())

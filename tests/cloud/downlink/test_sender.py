@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from sealwatch.base.errors import UsageError
 from sealwatch.base.mqtt import MqttSettings
-from sealwatch.cloud.db.tables import Downlink, Node, Site
+from sealwatch.cloud.db.tables import Downlink, Node, Person, Site
 from sealwatch.cloud.downlink.queue import publish_declaration, push_config, queue_command
 from sealwatch.cloud.downlink.sender import DownlinkSender
 from sealwatch.contract import wire
@@ -181,3 +181,10 @@ def test_nothing_is_retained_for_a_node_that_was_taken_out(made: Made) -> None:
 def test_what_cannot_be_sent_is_said_at_once(world: World, call: Callable[..., object], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence), world.database.write() as session:
         call(session)
+
+
+def test_disarming_wants_two_people_of_the_registry_before_it_is_even_sent(world: World) -> None:
+    with world.database.write() as session:
+        session.add(Person(person_id="wang", name="王", level=1))
+    with pytest.raises(UsageError, match="second=li names nobody"):
+        ask(world, "disarm", first="wang", second="li")
