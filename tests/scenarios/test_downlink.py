@@ -163,9 +163,9 @@ def test_a_node_is_disarmed_from_the_shell_by_two_known_persons(
         assert main([*call, "disarm", "reason=pump", "minutes=30", "first=wang", "second=nobody"]) == 2
         assert main([*call, "disarm", "reason=pump", "minutes=30", "first=wang", "second=wang"]) == 1
         assert main([*call, "disarm", "reason=pump", "minutes=30", "first=wang", "second=li"]) == 0
-        assert agent.arming.disarmed is not None
+        until(lambda: agent.arming.disarmed is not None)
         assert main([*call, "arm"]) == 0
-        assert agent.arming.disarmed is None
+        until(lambda: agent.arming.disarmed is None)
         assert main([*call, "selftest"]) in {0, 1}
         capsys.readouterr()
     finally:
