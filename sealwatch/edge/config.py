@@ -109,6 +109,13 @@ class MeterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         float, Meta(gt=0, le=100000, description="CT ratio times PT ratio, where the meter does not know it.")
     ] = 1.0
     poll_interval_s: Annotated[float, Meta(ge=0.2, le=900, description="Seconds from reading to reading.")] = 1.0
+    production_w: Annotated[
+        list[Annotated[float, Meta(ge=0, le=1e8)]],
+        Meta(
+            max_length=24,
+            description="24 hourly means of a day of production, W, from midnight on (UTC+8); empty: not known.",
+        ),
+    ] = []
     uplink: Annotated[
         Literal["seconds", "minutes"],
         Meta(description="What the service gets: every reading, or minutes and the seconds around an alarm."),
@@ -324,6 +331,12 @@ def parse_node(text: str, *, name: str) -> NodeSettings:
         service_key(node)
     except SettingsError as error:
         raise SettingsError(f"{name}: {error}") from None
+    for meter in node.meters:
+        if len(meter.production_w) not in (0, 24):
+            raise SettingsError(
+                f"{name}: meters: {meter.meter_id}: production_w has {len(meter.production_w)} values; "
+                "a day has 24 hourly means"
+            )
     problem = terminals_problem(node)
     if problem:
         raise SettingsError(f"{name}: {problem}")

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sealwatch.base.clock import Clock
+from sealwatch.edge.activity import Activity, NotingSink, WorkLog
 from sealwatch.edge.config import NodeSettings
 from sealwatch.edge.declared import Declared, FixedDeclared
+from sealwatch.edge.people import PeopleSink
 from sealwatch.edge.ports import Image, Part, Sink
 
 if TYPE_CHECKING:
@@ -65,13 +67,16 @@ def watchers(
 
     Below `raw_folder` the meters' raw readings of the last seven days are kept, below `view_folder` the cameras'
     reference pictures, which camera faults are judged by. `wires` are shared with the outputs, where there are some.
-    Without `declared` the configured status holds for good.
+    Without `declared` the configured status holds for good. What the cameras see of work is told to the meter's rules.
 
     Raises UsageError for a profile or wire that is not known.
     """
+    declared = declared or FixedDeclared(node.declared_status)
+    work = WorkLog()
+    eyes = NotingSink(PeopleSink(sink, declared.current), work)
     return [
-        *_cameras(node, sink, clock, taps or {}, view_folder),
-        *_meters(node, sink, power_clock, raw_folder, declared),
+        *_cameras(node, eyes, clock, taps or {}, view_folder),
+        *_meters(node, sink, power_clock, raw_folder, declared, work if node.cameras else None),
         *_inputs(node, sink, clock, wires),
     ]
 
@@ -113,7 +118,12 @@ def _load_detector() -> Any:
 
 
 def _meters(
-    node: NodeSettings, sink: Sink, power_clock: Clock, raw_folder: Path | None, declared: Declared | None
+    node: NodeSettings,
+    sink: Sink,
+    power_clock: Clock,
+    raw_folder: Path | None,
+    declared: Declared,
+    activity: Activity | None,
 ) -> list[Part]:
     if not node.meters:
         return []
@@ -122,10 +132,11 @@ def _meters(
     return list(
         meter_watchers(
             node.meters,
-            declared=declared or FixedDeclared(node.declared_status),
+            declared=declared,
             sink=sink,
             clock=power_clock,
             raw_folder=raw_folder,
+            activity=activity,
         )
     )
 

@@ -15,13 +15,15 @@ from sealwatch.edge.power.events import Event
 from sealwatch.edge.power.learnt import Learnt
 from sealwatch.edge.power.minutes import Minute, Minutes
 from sealwatch.edge.power.pulses import Pulse, PulseState
-from sealwatch.edge.power.rules import Transition, baseline, habits, hoist, step
+from sealwatch.edge.power.rules import Transition, baseline, generator, habits, hoist, step, template
 from sealwatch.edge.power.rules import envelope as envelopes
 from sealwatch.edge.power.rules.baseline import BaselineState
 from sealwatch.edge.power.rules.envelope import Envelope, EnvelopeState, Permit
+from sealwatch.edge.power.rules.generator import GeneratorState
 from sealwatch.edge.power.rules.habits import NightState, ShareState
 from sealwatch.edge.power.rules.hoist import HoistState
 from sealwatch.edge.power.rules.step import StepState
+from sealwatch.edge.power.rules.template import TemplateState
 from sealwatch.edge.power.square import SquareState
 
 SLOW_S = 3.0
@@ -62,7 +64,13 @@ class Analyser:
         interval_s: float = 1.0,
         permits: Sequence[Permit] | None = None,
         unix_offset_s: float = 0.0,
+        production_w: Sequence[float] = (),
+        activity: Callable[[float], bool] | None = None,
     ) -> None:
+        """`production_w`: the 24 hourly means of a day of production, where they are known. `activity`: whether the
+        cameras saw work in the minute that begins at a moment (Unix seconds); None where nobody can tell."""
+        self._production_w, self._activity = production_w, activity
+        self._template, self._generator = TemplateState(), GeneratorState()
         self._offset_s = unix_offset_s
         self.declare(declared, permits)
         self._finder = EdgeFinder(interval_s)
@@ -101,7 +109,13 @@ class Analyser:
 
     def learnt(self) -> Learnt:
         """What has to survive a restart."""
-        return Learnt(baseline=self._baseline, nights=self._nights, share=self._share, appliances=self._appliances)
+        return Learnt(
+            baseline=self._baseline,
+            nights=self._nights,
+            share=self._share,
+            appliances=self._appliances,
+            template=self._template,
+        )
 
     def remember(self, learnt: Learnt) -> None:
         """Go on from what an earlier life learnt. Alarms that stood then were ended with it and are told anew."""
@@ -109,6 +123,7 @@ class Analyser:
         self._nights = replace(learnt.nights, since_s=None)
         self._share = replace(learnt.share, since_s=None)
         self._appliances = learnt.appliances
+        self._template = replace(learnt.template, since_s=None)
 
     def status_at(self, unix_s: float) -> DeclaredStatus:
         """The declared status, or permitted work while a permit covers the moment."""
@@ -165,6 +180,7 @@ class Analyser:
             found += self._envelope_minute(minute)
             self._baseline, told = baseline.advance(self._baseline, minute)
             found += [(Level.YELLOW, t) for t in told]
+            found += self._compared_minute(minute)
             self._share, told = habits.share(self._share, minute.start_s, minute.mean_w / 60, 0.0)
             found += [(Level.YELLOW, t) for t in told]
         hoisting = [p for p in done if any(t.raised and p.start_s >= t.started_s for t in self._hoist.trains)]
@@ -178,6 +194,19 @@ class Analyser:
         return [
             Verdict(AlarmKind.POWER_ANOMALY, level, _back(t, offset_s), self.status_at(t.at_s)) for level, t in found
         ]
+
+    def _compared_minute(self, minute: Minute) -> list[tuple[Level, Transition]]:
+        """Judge a minute against a day of production and against what the cameras saw."""
+        found: list[tuple[Level, Transition]] = []
+        if self._production_w:
+            self._template, told = template.advance(self._template, self._production_w, minute.start_s, minute.mean_w)
+            found += [(Level.ORANGE, t) for t in told]
+        if self._activity is not None:
+            self._generator, told = generator.advance(
+                self._generator, minute.start_s, activity=self._activity(minute.start_s), mean_w=minute.mean_w
+            )
+            found += [(Level.ORANGE, t) for t in told]
+        return found
 
     def _envelope_minute(self, minute: Minute) -> list[tuple[Level, Transition]]:
         """Judge a minute by the envelopes that hold; what stood by another one is over."""

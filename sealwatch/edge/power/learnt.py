@@ -19,6 +19,7 @@ from sealwatch.base.files import replace_file
 from sealwatch.edge.power.appliances import Appliances
 from sealwatch.edge.power.rules.baseline import BaselineState
 from sealwatch.edge.power.rules.habits import NightState, ShareState
+from sealwatch.edge.power.rules.template import TemplateState
 
 VERSION = 1
 Outcome = Literal["new", "restored", "other_version", "damaged"]
@@ -33,6 +34,7 @@ class Learnt(msgspec.Struct, frozen=True, kw_only=True):
     nights: NightState
     share: ShareState
     appliances: Appliances
+    template: TemplateState = TemplateState()
 
 
 class _Head(msgspec.Struct):

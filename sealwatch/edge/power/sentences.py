@@ -71,6 +71,8 @@ def _anomaly(numbers: Mapping[str, float]) -> dict[str, object]:
         "minutes": f"{numbers.get('minutes', 0):.0f}",
         "nights": f"{numbers.get('nights', 0):.0f}",
         "hour": f"{numbers.get('hour', 0):.0f}",
+        "active": f"{numbers.get('active_minutes', 0):.0f}",
+        "like": f"{100 * numbers.get('similarity', 0):.0f}",
         "share": f"{100 * numbers.get('share', 0):.0f}",
         "usual": f"{100 * numbers.get('usual_share', 0):.0f}",
     }

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from sealwatch.base.clock import Clock
 from sealwatch.contract.codes import AlarmKind, Level, Phase
 from sealwatch.contract.messages import PartHealth
+from sealwatch.edge.activity import Activity
 from sealwatch.edge.config import MeterSettings
 from sealwatch.edge.declared import Declared, DeclaredNow
 from sealwatch.edge.ports import AlarmDraft, MeterBus, MeterError, Reading, Sink
@@ -53,6 +54,7 @@ class MeterWatcher:
         bus: MeterBus | None = None,
         ring: RawRing | None = None,
         memory: LearntFile | None = None,
+        activity: Activity | None = None,
     ) -> None:
         """Raises UsageError for a profile or wire that is not known. Without `bus` the meter has its line to itself."""
         profile = load_profile(settings.profile)
@@ -66,6 +68,8 @@ class MeterWatcher:
             interval_s=settings.poll_interval_s,
             permits=permits_of(self._holds),
             unix_offset_s=self._offset_s,
+            production_w=settings.production_w,
+            activity=_minutes_of(activity),
         )
         self._memory, self._save_due_s, self._memory_was = memory, clock.monotonic_s() + SAVE_EVERY_S, "new"
         if memory is not None:
@@ -284,8 +288,11 @@ def meter_watchers(
     sink: Sink,
     clock: Clock,
     raw_folder: Path | None = None,
+    activity: Activity | None = None,
 ) -> list[MeterWatcher]:
     """A watcher for every meter; meters behind the same converter share one line. Raises UsageError.
+
+    `activity` is asked only where there is one meter: of several, each alone may rightly show nothing.
 
     Below `raw_folder` the raw readings of the last seven days are kept, and what was learnt of each meter's site.
     """
@@ -299,9 +306,18 @@ def meter_watchers(
             bus=lines.bus(m),
             ring=RawRing(raw_folder, m.meter_id) if raw_folder else None,
             memory=LearntFile(raw_folder / f"{m.meter_id}.learnt.json") if raw_folder else None,
+            activity=activity if len(meters) == 1 else None,
         )
         for m in meters
     ]
+
+
+def _minutes_of(activity: Activity | None) -> Callable[[float], bool] | None:
+    """Work in the minute that begins at a moment (Unix seconds), as the analysis asks for it."""
+    if activity is None:
+        return None
+    seen = activity
+    return lambda start_s: seen.between(round(start_s * 1000), round(start_s * 1000) + 60_000)
 
 
 def permits_of(declared: DeclaredNow) -> list[Permit] | None:

@@ -13,11 +13,12 @@ from sealwatch.edge.power.appliances import Appliances, advance
 from sealwatch.edge.power.edges import Array, Edge
 from sealwatch.edge.power.minutes import Minute, Minutes
 from sealwatch.edge.power.pulses import Pulse
-from sealwatch.edge.power.rules import baseline, generator, habits, template
+from sealwatch.edge.power.rules import Transition, baseline, generator, habits, template
 from sealwatch.edge.power.rules.baseline import LEARN_HOURS, BaselineState
 from sealwatch.edge.power.rules.envelope import Permit
 from sealwatch.edge.power.rules.generator import GeneratorState
 from sealwatch.edge.power.rules.habits import NightState, ShareState
+from sealwatch.edge.power.rules.template import TemplateState
 from sealwatch.edge.power.sentences import power_sentences
 
 MONDAY_S = 1_715_529_600.0  # 2024-05-13 00:00 in China
@@ -243,3 +244,66 @@ def test_a_day_shaped_like_production_is_alike_at_any_size_and_a_flat_day_is_not
     assert template.similarity([300.0] * 24, production) == 0.0
     with pytest.raises(ValueError, match="24 hourly means"):
         template.similarity([1.0], production)
+
+
+PRODUCTION = [500.0] * 20 + [60_000.0, 80_000.0, 70_000.0, 20_000.0]
+
+
+def days(power_w: list[list[float]], *, first: TemplateState | None = None) -> tuple[TemplateState, list[Transition]]:
+    """Whole days of hourly means, minute by minute, from a midnight of UTC+8 on; one more minute ends the last."""
+    state, found = first or TemplateState(), []
+    start_s = 1_700_000_000 // 86_400 * 86_400 - 8 * 3600.0
+    minutes = [watts for day in power_w for hour in day for watts in [hour] * 60]
+    for number, mean_w in enumerate([*minutes, 0.0]):
+        state, now = template.advance(state, PRODUCTION, start_s + 60.0 * number, mean_w)
+        found += now
+    return state, found
+
+
+def test_a_day_like_production_is_told_at_midnight_and_ends_with_a_day_unlike_it() -> None:
+    small = [300.0] * 20 + [6_000.0, 8_000.0, 7_000.0, 2_000.0]
+    quiet = [300.0] * 24
+    _, found = days([quiet, small, small, quiet])
+    assert [(t.phase, t.reason) for t in found] == [
+        (Phase.START, "like_production"),
+        (Phase.END, "unlike_production"),
+    ]
+    assert found[0].at_s - found[0].started_s == 86_400
+    assert found[0].numbers["similarity"] > 0.95
+
+
+def test_a_day_of_which_hours_are_missing_is_not_judged() -> None:
+    state = TemplateState()
+    found: list[Transition] = []
+    for number in range(2 * 24 * 60):
+        if number // 60 % 24 in (3, 4):
+            continue
+        mean_w = PRODUCTION[number // 60 % 24]
+        state, now = template.advance(state, PRODUCTION, 57_600.0 + 60.0 * number, mean_w)
+        found += now
+    assert found == []
+
+
+def test_the_analysis_hears_of_work_in_the_picture_and_of_days_of_production() -> None:
+    start_s = 1_700_000_000 // 86_400 * 86_400 - 8 * 3600.0
+    analyser = Analyser(
+        DeclaredStatus.POWER_CUT, interval_s=60.0, production_w=PRODUCTION, activity=lambda at_s: at_s - start_s < 3600
+    )
+    times = np.arange(start_s, start_s + 26 * 3600, 60.0)
+    power = np.array([0.1 * PRODUCTION[int((t - start_s) // 3600) % 24] for t in times])
+    verdicts = [v for v in analyser.feed(times, power).verdicts if v.kind is AlarmKind.POWER_ANOMALY]
+    reasons = {v.transition.reason: v for v in verdicts if v.transition.phase is Phase.START}
+    assert {"activity_without_power", "like_production"} <= set(reasons)
+    for reason in ("activity_without_power", "like_production"):
+        found = reasons[reason].transition
+        zh, en = power_sentences(
+            AlarmKind.POWER_ANOMALY,
+            found.phase,
+            subject=found.subject,
+            started_ms=found.started_s * 1000,
+            at_ms=found.at_s * 1000,
+            numbers=found.numbers,
+            declared=DeclaredStatus.POWER_CUT,
+        )
+        assert "断电" in zh
+        assert en
