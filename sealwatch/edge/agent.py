@@ -2,52 +2,39 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import logging
 import os
 import shutil
-import signal
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING
 
 from sealwatch.base.clock import Clock, SystemClock
-from sealwatch.base.errors import UsageError
 from sealwatch.base.settings import read_text
 from sealwatch.base.systemd import Notifier
-from sealwatch.contract.messages import Command, PartHealth
+from sealwatch.contract.messages import PartHealth
 from sealwatch.contract.topics import Channel
-from sealwatch.edge import housekeeping, identity
+from sealwatch.edge import housekeeping, identity, life, optional, snapshots
 from sealwatch.edge.arming import ArmedSink, Arming
 from sealwatch.edge.changes import ChangeLog
 from sealwatch.edge.config import VIEW_FOLDER, MachineSettings, NodeSettings, data_dir, service_key
 from sealwatch.edge.configuring import ConfigKeeper
 from sealwatch.edge.declared import DeclarationKeeper
-from sealwatch.edge.enrolment.papers import Papers
-from sealwatch.edge.enrolment.renewal import Renewal
 from sealwatch.edge.health import faults, pulse
 from sealwatch.edge.health.clock import ClockWatch
 from sealwatch.edge.health.machine import Budgets
 from sealwatch.edge.health.node import outbox_health, process_health
 from sealwatch.edge.health.watch import MachineWatch
 from sealwatch.edge.page.milestones import MilestoneKeeper, WitnessedSink
-from sealwatch.edge.ports import ManySources, Part, PictureTaker, Sink
+from sealwatch.edge.ports import ManySources, Part, Sink
 from sealwatch.edge.supervisor import Supervisor
-from sealwatch.edge.uplink.commands import Answer, Handler
+from sealwatch.edge.uplink.commands import Handler
 from sealwatch.edge.uplink.entries import OUTBOX_FILE, Limits
 from sealwatch.edge.uplink.outbox import Outbox
 from sealwatch.edge.uplink.publisher import Link, Publisher
 from sealwatch.edge.uplink.sink import OutboxSink
 from sealwatch.edge.watchers import watchers
-
-if TYPE_CHECKING:
-    from sealwatch.edge.inputs.build import Wires
-    from sealwatch.edge.outputs.part import OutputPart
-    from sealwatch.edge.page.part import PagePart
-    from sealwatch.edge.recorder.build import Recording
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +45,6 @@ _RECORDERS_STOP_S = 0.8
 _OUTPUTS_STOP_S = 0.8
 _PAGE_STOP_S = 0.4
 _JUDGE_EVERY_S = 1.0
-_BEAT_EVERY_S = 5.0
 
 PartsFactory = Callable[..., Sequence[Part]]
 """Makes the watchers from settings, sink, clock, the clock of the meters and, where footage is kept, `taps`."""
@@ -87,7 +73,7 @@ class Agent:
         self._limits = limits or Limits()
         self._folder = data_dir(settings, path)
         self.identity = identity.load_or_create(self._folder)
-        self._lock = _take(self._folder / LOCK_FILE)
+        self._lock = life.take_folder(self._folder / LOCK_FILE)
         self.clock_watch = ClockWatch(self.clock)
         self._machine = MachineWatch(
             self._folder,
@@ -115,8 +101,8 @@ class Agent:
             fallback=settings.declared_status,
         )
         self.arming = Arming(self._folder, self.sink, self.clock, self.declared)
-        self._acting_parts: dict[str, OutputPart] = {}
-        self._wires = self._prepare_wires()
+        self._wires = optional.wires(settings, self.clock)
+        self._outputs = optional.outputs(settings, self._wires, self._folder, self.clock, self.declared)
         self.publisher = Publisher(
             self.outbox,
             site_id=settings.site_id,
@@ -129,7 +115,7 @@ class Agent:
             service_key=pinned,
             inboxes={Channel.DECLARATION: self.declared.take, Channel.CONFIG: self._take_config},
         )
-        self._ended = threading.Event()
+        self.ended = threading.Event()
         self.restart_wanted = False
         self.configuring = ConfigKeeper(
             path,
@@ -142,7 +128,15 @@ class Agent:
             reply=self.publisher.say,
         )
         self.publisher.report_on(self.health)
-        self._recording = self._prepare_recording()
+        self._recording = optional.recording(
+            settings,
+            self._folder,
+            self.identity,
+            self.sink,
+            boot_id=self.outbox.boot_id,
+            clock=self.clock,
+            clock_state=self.clock_watch,
+        )
         watch_sink: Sink = self.sink
         if make_parts is watchers:
             make_parts = functools.partial(
@@ -156,107 +150,46 @@ class Agent:
             watch_sink = self._recording.sink
             self.sink.on_sealed = self._recording.chain.add
             make_parts = functools.partial(make_parts, taps=self._recording.taps)
-        if settings.actions:
-            from sealwatch.edge.outputs.actions import ActingSink
-
-            watch_sink = ActingSink(watch_sink, settings.actions, self._acting_parts)
+        watch_sink = optional.acting(settings, watch_sink, self._outputs)
         milestones = MilestoneKeeper(self._folder, self.clock)
         watch_sink = WitnessedSink(ArmedSink(watch_sink, self.arming), milestones)
         self.parts = list(make_parts(settings, watch_sink, self.clock, power_clock or self.clock))
         self.changes = ChangeLog(self._folder, self.sink, self.clock)
         self._config_path = path
-        self.page = self._prepare_page(milestones)
-        self._watching = Supervisor(self.parts, self.clock, on_failure=self._close_orphans)
-        # On their own, because a recorder that fails must not end the alarms that the watchers hold open.
-        self._keeping = Supervisor(self._recording.parts if self._recording is not None else [], self.clock)
-        self._acting = Supervisor(list(self._acting_parts.values()), self.clock)
-        self._serving = Supervisor([self.page] if self.page is not None else [], self.clock)
-        self._sending = Supervisor([self.publisher, *self._prepare_renewal()], self.clock)
-        self._faults = faults.FaultState()
-        self._judge_at_s = 0.0
-        self._turned_s: float | None = None
-
-    def _prepare_renewal(self) -> list[Part]:
-        """The part that renews the certificate, where this node was enrolled."""
-        papers = Papers(self._folder)
-        origin = papers.origin()
-        if origin is None:
-            return []
-        return [Renewal(papers, origin, node_id=self.settings.node_id, key=self.identity.key, clock=self.clock)]
-
-    def _take_config(self, payload: bytes) -> None:
-        self.configuring.take(payload)
-
-    def _prepare_page(self, milestones: MilestoneKeeper) -> PagePart | None:
-        """The installer's page, where the configuration asks for it."""
-        if self.settings.page is None:
-            return None
-        from sealwatch.edge.page.desk import Desk, Eyes
-        from sealwatch.edge.page.part import PagePart
-
-        desk = Desk(
-            self.settings,
-            self._config_path,
-            eyes={part.part_id: part for part in self.parts if isinstance(part, Eyes)},
+        page = optional.page(
+            settings,
+            path,
+            self._folder,
+            self.clock,
+            parts=self.parts,
             health=self.health,
             alarms_wait=lambda: self.outbox.stats().depth > 0,
             milestones=milestones,
             changes=self.changes,
-            clock=self.clock,
         )
-        return PagePart(self.settings.page, desk, self._folder, self.clock)
-
-    def _prepare_recording(self) -> Recording | None:
-        """Recorders and taps for the cameras, where the configuration asks for footage."""
-        if self.settings.recorder is None or not self.settings.cameras:
-            return None
-        from sealwatch.edge.recorder.build import Recording
-
-        return Recording(
-            self.settings,
-            self.settings.recorder,
-            self._folder,
-            self.identity.key,
-            self.sink,
-            boot_id=self.outbox.boot_id,
-            clock=self.clock,
-            clock_state=self.clock_watch,
+        self._watching = Supervisor(self.parts, self.clock, on_failure=self._close_orphans)
+        # On their own, because a recorder that fails must not end the alarms that the watchers hold open.
+        self._keeping = Supervisor(self._recording.parts if self._recording is not None else [], self.clock)
+        self._acting = Supervisor(list(self._outputs.values()), self.clock)
+        self._serving = Supervisor(page, self.clock)
+        self._sending = Supervisor(
+            [self.publisher, *optional.renewal(self._folder, settings, self.identity, self.clock)], self.clock
         )
+        self._faults = faults.FaultState()
+        self._judge_at_s = 0.0
+        self._turned_s: float | None = None
 
-    def _prepare_wires(self) -> Wires | None:
-        """The wires of inputs and outputs, and a part for each output, where the configuration has some."""
-        if not (self.settings.inputs or self.settings.outputs or self.settings.io_modules):
-            return None
-        from sealwatch.edge.inputs.build import Wires
-        from sealwatch.edge.outputs.build import output_parts
-        from sealwatch.edge.outputs.limits import work_permitted
-
-        wires = Wires(self.settings, self.clock)
-        self._acting_parts = output_parts(
-            self.settings,
-            wires,
-            self._folder,
-            self.clock,
-            permitted_work=lambda: work_permitted(self.declared.current().permits, self.clock.wall_ms()),
-        )
-        return wires
+    def _take_config(self, payload: bytes) -> None:
+        self.configuring.take(payload)
 
     def _commands(self) -> dict[str, Handler]:
         return {
-            "snapshot": self._take_snapshot,
+            "snapshot": snapshots.command(lambda: self.parts, self.sink),
             "arm": self.arming.arm,
             "disarm": self.arming.disarm,
             **housekeeping.commands(health=self.health, restart=self.restart),
-            **self._output_commands(),
+            **optional.output_commands(self._outputs),
         }
-
-    def _output_commands(self) -> dict[str, Handler]:
-        if not self._acting_parts:
-            return {}
-        from sealwatch.edge.outputs.build import OutputCommands
-
-        commands = OutputCommands(self._acting_parts)
-        return {"siren": commands.siren, "output": commands.output}
 
     def start(self) -> None:
         """Switch every output off, close what an earlier life left open, durably, and then begin to watch and send."""
@@ -312,54 +245,11 @@ class Agent:
     def restart(self) -> None:
         """Ask for the end of this life and another one; whoever called `run` sees to it. From any thread."""
         self.restart_wanted = True
-        self._ended.set()
+        self.ended.set()
 
     def run(self, notifier: Notifier | None = None) -> int:
-        """Work until SIGTERM, SIGINT or `restart`; the exit code. Call it on the main thread.
-
-        systemd's watchdog hears of life only while `pulse` finds it and every part has told its health.
-        """
-        told, systemd = threading.Event(), notifier or Notifier()
-
-        def end(number: int, _frame: FrameType | None) -> None:
-            if told.is_set():
-                os._exit(128 + number)  # asked twice: somebody does not want to wait
-            told.set()
-            self.restart_wanted = False
-            self._ended.set()
-
-        before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            self.start()
-            systemd.ready()
-            self._beat(self._ended, systemd)
-            logger.info("starting again" if self.restart_wanted else "stopping")
-            if not self.restart_wanted:
-                systemd.stopping()
-            clean = self.stop()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-        if not clean and not self.restart_wanted:
-            logging.shutdown()
-            os._exit(0)  # a thread that hangs inside a library would keep the process alive or break its end
-        return 0
-
-    def _beat(self, ended: threading.Event, systemd: Notifier) -> None:
-        before, began_s = "turning", self.clock.monotonic_s()
-        while True:
-            parts = self.health()
-            verdict = self.pulse()
-            if verdict == "turning":
-                systemd.alive(f"{sum(part.ok for part in parts)} of {len(parts)} parts well")
-            elif before == "turning":
-                logger.error("the agent no longer turns (%s); its watchdog will start it again", verdict)
-            before = verdict
-            if pulse.restart_mends(parts, lived_s=self.clock.monotonic_s() - began_s):
-                logger.error("the footage index is damaged; the agent starts again and builds it from the files")
-                self.restart()
-            if ended.wait(_BEAT_EVERY_S):
-                return
+        """Work until SIGTERM, SIGINT or `restart`; the exit code. Call it on the main thread."""
+        return life.live(self, self.ended, notifier or Notifier())
 
     def pulse(self) -> str:
         """Whether the agent turns (see `health.pulse`)."""
@@ -413,20 +303,6 @@ class Agent:
         self._turned_s = self.clock.monotonic_s()
         return self._judge_at_s if due_s is None else min(due_s, self._judge_at_s)
 
-    def _take_snapshot(self, command: Command) -> Answer:
-        """The command `snapshot`: argument `camera` names which, else the first. Detail: the picture's SHA-256."""
-        takers = {part.part_id: part for part in self.parts if isinstance(part, PictureTaker)}
-        wanted = command.arguments.get("camera") or next(iter(takers), "")
-        taker = takers.get(wanted)
-        if taker is None:
-            there = ", ".join(takers) or "none"
-            return Answer(ok=False, reason="unknown_camera", detail=f"no camera '{wanted}'; there are: {there}")
-        jpeg = taker.picture()
-        if jpeg is None:
-            return Answer(ok=False, reason="no_picture", detail=f"camera {wanted} has no fresh picture")
-        sha256 = self.sink.picture(reference_id=command.command_id, source_id=wanted, jpeg=jpeg)
-        return Answer(ok=True, reason="taken", detail=sha256)
-
 
 def _budgets(settings: MachineSettings) -> Budgets:
     written_gb, data_mb = settings.daily_write_gb, settings.monthly_data_mb
@@ -434,17 +310,3 @@ def _budgets(settings: MachineSettings) -> Budgets:
         daily_write_bytes=None if written_gb is None else written_gb * 1e9,
         monthly_data_bytes=None if data_mb is None else data_mb * 1e6,
     )
-
-
-def _take(path: Path) -> int:
-    """A lock that ends with this process, whatever ends it; two agents on one outbox would send everything twice."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise UsageError(
-            f"{path.parent}: another agent already works with this data folder; "
-            "stop it, or give this node its own data_dir"
-        ) from None
-    return descriptor
