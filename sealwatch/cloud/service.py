@@ -41,6 +41,7 @@ from sealwatch.cloud.ports import ChangeBus, PageChannel
 from sealwatch.cloud.registry.sync import sync
 from sealwatch.cloud.telemetry.store import open_store
 from sealwatch.cloud.telemetry.teller import Teller
+from sealwatch.cloud.watch.watcher import Watcher
 from sealwatch.cloud.web.server import build_server
 from sealwatch.cloud.web.services import WebServices
 
@@ -122,6 +123,8 @@ class Service:
             worker=worker,
             robots={one.name: Limits(one.per_minute) for one in self.settings.channels if isinstance(one, Robot)},
         )
+        ladder = ladders.from_settings(self.settings)
+        self.watcher = Watcher(self.database, ladder=ladder, clock=self.clock, changes=self.changes)
         self.ingest = Ingest(
             mqtt=self.settings.mqtt,
             group=self.settings.ingest_group,
@@ -129,7 +132,7 @@ class Service:
             database=self.database,
             telemetry=self.telemetry,
             evidence=self.evidence,
-            ladder=ladders.from_settings(self.settings),
+            ladder=ladder,
             clock=self.clock,
             committed=self.changes.announce,
             tell=self.teller.note,
@@ -140,7 +143,8 @@ class Service:
 
     def _turns(self) -> dict[str, int]:
         """How often each worker's wheel has turned."""
-        return {f"ingest-{lane.spec.name}": lane.turns for lane in self.ingest.lanes} | {"pager": self.pager.turns}
+        own = {"pager": self.pager.turns, "watcher": self.watcher.turns}
+        return {f"ingest-{lane.spec.name}": lane.turns for lane in self.ingest.lanes} | own
 
     def _web_services(self) -> WebServices:
         return WebServices(
@@ -176,10 +180,12 @@ class Service:
         self._server.run(sockets=None if self._socket is None else [self._socket])
 
     def counters(self) -> Mapping[str, int]:
-        """Running totals of ingestion (``ingest_…``), paging (``pages_…``) and own figures (``facts_…``)."""
+        """Running totals of ingestion (``ingest_…``), paging (``pages_…``), own figures (``facts_…``) and watching
+        (``watch_…``)."""
         pages = {f"pages_{name}": count for name, count in self.pager.counters.items()}
         facts = {f"facts_{name}": count for name, count in self.teller.counters.items()}
-        return {f"ingest_{name}": count for name, count in self.ingest.counters.flat().items()} | pages | facts
+        watch = {f"watch_{name}": count for name, count in self.watcher.counters.items()}
+        return {f"ingest_{name}": count for name, count in self.ingest.counters.flat().items()} | pages | facts | watch
 
     def start(self) -> None:
         """Serve the pages, page what is due, then listen to the nodes. Raises UsageError where the port is taken."""
@@ -193,6 +199,7 @@ class Service:
             raise CommandFailed("the web server did not start; see the log above")
         self.pager.take_over()
         self.pager.start()
+        self.watcher.start()
         self.teller.start()
         self.ingest.start()
         self.downlink.start()
@@ -202,6 +209,7 @@ class Service:
         """Finish what is under way: batches with their acks, pages with their outcome, answers being given."""
         self.downlink.stop()
         self.ingest.stop()
+        self.watcher.stop()
         self.pager.stop()
         self.teller.stop()
         self._server.should_exit = True

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sealwatch.base.clock import ManualClock
 from sealwatch.cloud.auth.links import LinkSigner
 from sealwatch.cloud.db.engine import Database, open_database
-from sealwatch.cloud.db.tables import Incident, IncidentEvent, Node, Page, Site
+from sealwatch.cloud.db.tables import AlarmRecord, Incident, IncidentEvent, Node, Page, Site
 from sealwatch.cloud.evidence.store import MemoryEvidence
 from sealwatch.cloud.incidents import service
 from sealwatch.cloud.ingest.counters import IngestCounters
@@ -24,6 +24,7 @@ from sealwatch.cloud.paging.pager import Pager
 from sealwatch.cloud.ports import ChangeBus, EvidenceStore, PageRequest, Submission, TelemetryStore
 from sealwatch.cloud.registry.cache import RegistryCache
 from sealwatch.cloud.telemetry.memory import MemoryTelemetry
+from sealwatch.cloud.watch.watcher import Watcher
 from sealwatch.contract import topics, wire
 from sealwatch.contract.codes import ClockQuality, Closure, Level, Phase
 from sealwatch.contract.messages import Alarm, Origin, Samples
@@ -104,6 +105,7 @@ class World:
         self._fill()
         self.recorder = self.new_recorder()
         self.pager = self.new_pager()
+        self.watcher = self.new_watcher()
 
     def _fill(self) -> None:
         with self.database.write() as session:
@@ -137,11 +139,15 @@ class World:
             executor=InlineExecutor(),
         )
 
+    def new_watcher(self) -> Watcher:
+        return Watcher(self.database, ladder=self.ladder, clock=self.clock, changes=self.changes)
+
     def restart(self) -> None:
         """The process ends and another one opens the same database."""
         self.database.close()
         self.database = open_database(self.database_url)
         self.recorder, self.pager = self.new_recorder(), self.new_pager("worker-1")
+        self.watcher = self.new_watcher()
         self.pager.take_over()
         self.pager.audit()
 
@@ -207,6 +213,7 @@ class World:
         while True:
             self.pager.turn()
             self.pager.audit()
+            self.watcher.turn()
             self.pager.turn()
             now_s = (self.clock.wall_ms() - self.start_ms) / 1000
             if now_s >= at_s:
@@ -222,6 +229,10 @@ class World:
     def incidents(self) -> list[Incident]:
         with self.database.read() as session:
             return list(session.scalars(select(Incident).order_by(Incident.opened_at_ms, Incident.incident_id)))
+
+    def alarms(self) -> list[AlarmRecord]:
+        with self.database.read() as session:
+            return list(session.scalars(select(AlarmRecord).order_by(AlarmRecord.started_at_ms, AlarmRecord.alarm_id)))
 
     def incident(self) -> Incident:
         (only,) = self.incidents()

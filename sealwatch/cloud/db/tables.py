@@ -4,36 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Text,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
 
-_NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(naming_convention=_NAMING)
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own idiom
-        int: BigInteger().with_variant(Integer, "sqlite"),
-        dict[str, Any]: JSON(none_as_null=True),
-        bytes: LargeBinary,
-    }
+from sealwatch.cloud.db import duty_tables  # noqa: F401 - part of the schema
+from sealwatch.cloud.db.base import Base as Base  # noqa: PLC0414 - for those who import it from here
 
 
 class Site(Base):
@@ -186,6 +161,9 @@ class AlarmRecord(Base):
     alarm_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     site_id: Mapped[str] = mapped_column(String(64))
     incident_id: Mapped[str | None] = mapped_column(ForeignKey("incidents.incident_id"), index=True)
+    # Why it has no incident: "permit" (announced work covers it). Kept after an incident took it over all the same.
+    set_aside: Mapped[str] = mapped_column(String(16), default="", server_default="", index=True)
+    set_aside_ref: Mapped[str] = mapped_column(String(64), default="", server_default="")  # of what set it aside
     kind: Mapped[str] = mapped_column(String(64))
     level: Mapped[str] = mapped_column(String(8))
     source_id: Mapped[str] = mapped_column(String(64))

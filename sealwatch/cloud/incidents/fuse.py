@@ -24,6 +24,11 @@ ACKNOWLEDGEMENT_HOLDS_S: Final = 4 * 3600
 """A person who took an incident on answers for what happens in this time after their last step. Without an end, one
 forgotten closing would silence a site for ever."""
 
+OVERSTAY: Final = "permit_overstay"
+"""What is still there after its permit's end: the service's own fact, beside that of the alarm."""
+OWN_KINDS: Final = frozenset({OVERSTAY})
+"""Kinds of fact that no node sends."""
+
 _PERSON: Final = frozenset({AlarmKind.PERSON, AlarmKind.COUNT})
 _HOIST_LIKE: Final = frozenset({AlarmKind.HOIST_LIKE_CYCLE, AlarmKind.EQUIPMENT})
 _POWER: Final = frozenset({AlarmKind.POWER_STEP, AlarmKind.POWER_ANOMALY, AlarmKind.HOIST_LIKE_CYCLE})
@@ -32,11 +37,16 @@ _DEAD: Final = frozenset({DeclaredStatus.POWER_CUT, DeclaredStatus.FLOODED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One alarm, or several of the same kind and level, as far as the decision needs them."""
+    """One alarm, or several of the same kind and level, as far as the decision needs them.
+
+    `explained`: it was set aside (announced work). It makes no incident by itself, but it counts beside one that
+    nothing explains: announced people, and a hoist that nobody has announced.
+    """
 
     kind: str
     level: Level
     standing: bool
+    explained: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +97,7 @@ RULES: Final = (
         kinds=(_POWER,),
         standing=(AlarmKind.CAMERA_FAULT,),
     ),
+    Rule(reason="permit_overstay", verdict="permit_overstay", level=Level.ORANGE, kinds=({OVERSTAY},)),
     Rule(reason="hoist_like_power", verdict="hoist_like_power", level=Level.ORANGE, kinds=(_HOIST_LIKE,)),
     Rule(reason="person_seen", verdict="person_present", level=Level.ORANGE, kinds=(_PERSON,)),
     Rule(reason="picture_not_live", verdict="picture_not_live", level=Level.ORANGE, kinds=({AlarmKind.LIVENESS},)),
@@ -145,11 +156,11 @@ class Decision:
 def judge(facts: Sequence[Fact], declared: str) -> tuple[Level, Rule]:
     """Level and rule of a set of alarms at a site with this declared status: the most urgent rule that holds.
 
-    Between rules of the same level the earlier one names the verdict.
+    Between rules of the same level the earlier one names the verdict. At least one of `facts` must be unexplained.
     """
     held = [(level, rule) for rule in RULES if (level := _level(rule, facts, declared)) is not None]
     known = frozenset(kind for rule in RULES for group in rule.kinds for kind in group)
-    others = [fact.level for fact in facts if fact.kind not in known]
+    others = [fact.level for fact in facts if fact.kind not in known and not fact.explained]
     if others:
         held.append((min(others, key=_urgency), _OTHER))
     return min(held, key=lambda item: item[0].urgency)
@@ -162,9 +173,12 @@ def _level(rule: Rule, facts: Sequence[Fact], declared: str) -> Level | None:
         return None
     if rule.standing and not any(fact.kind in rule.standing and fact.standing for fact in facts):
         return None
+    plain = [fact for fact in facts if not fact.explained]
+    if not any(fact.kind in group for fact in plain for group in (*rule.kinds, rule.standing)):
+        return None
     if rule.level is not None:
         return rule.level
-    own = min((fact.level for fact in facts if fact.kind in rule.kinds[0]), key=_urgency)
+    own = min((fact.level for fact in plain if fact.kind in rule.kinds[0]), key=_urgency)
     return max(own, rule.at_most, key=_urgency)
 
 

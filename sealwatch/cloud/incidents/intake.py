@@ -1,17 +1,23 @@
-"""Accepted alarms into the incident tables, inside the transaction that records their arrival."""
+"""Accepted alarms into the incident tables, inside the transaction that records their arrival.
+
+An alarm that something explains (`sealwatch.cloud.incidents.aside`) is set aside: its row is kept and found, it opens
+and joins nothing and wakes nobody. It is judged anew with each word of it, and when its explanation ends (`recall`).
+While it stands it still counts as a fact beside the alarms that nothing explains.
+"""
 
 from __future__ import annotations
 
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from sqlalchemy import func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from sealwatch.cloud.db.tables import AlarmRecord, Incident, Site
-from sealwatch.cloud.incidents import history, states
+from sealwatch.cloud.incidents import aside, history, states
 from sealwatch.cloud.incidents.fuse import Decision, Fact, OpenIncident, fuse
 from sealwatch.cloud.incidents.states import State
 from sealwatch.cloud.paging import ladder as ladders
@@ -23,11 +29,24 @@ from sealwatch.contract.messages import Alarm
 _ORDER = {str(Phase.START): 0, str(Phase.UPDATE): 1, str(Phase.END): 2}
 
 
+class Touched(NamedTuple):
+    """An alarm that is going to be taken or recalled, by name."""
+
+    site_id: str
+    node_id: str
+    alarm_id: str
+
+
+def touched(alarms: Sequence[Alarm]) -> list[Touched]:
+    """Names of the alarms of a batch."""
+    return [Touched(alarm.origin.site_id, alarm.origin.node_id, alarm.alarm_id) for alarm in alarms]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What an alarm led to. `paged` tells whether the ladder started (again)."""
+    """What an alarm led to; no incident where it is set aside. `paged` tells whether the ladder started (again)."""
 
-    incident_id: str
+    incident_id: str | None
     reason: str
     paged: bool = False
 
@@ -41,12 +60,12 @@ class Intake:
     person has closed stays with it; it opens no other one.
     """
 
-    def __init__(self, session: Session, alarms: Sequence[Alarm], *, ladder: Ladder, now_ms: int) -> None:
+    def __init__(self, session: Session, alarms: Collection[Touched], *, ladder: Ladder, now_ms: int) -> None:
         self._session, self._ladder, self._now_ms = session, ladder, now_ms
-        sites = sorted({alarm.origin.site_id for alarm in alarms})
+        sites = sorted({alarm.site_id for alarm in alarms})
         held = select(Site).where(Site.site_id.in_(sites)).order_by(Site.site_id).with_for_update()
         self._declared = {site.site_id: site.declared_status for site in session.scalars(held)}
-        keys = sorted({(alarm.origin.node_id, alarm.alarm_id) for alarm in alarms})
+        keys = sorted({(alarm.node_id, alarm.alarm_id) for alarm in alarms})
         wanted = select(AlarmRecord).where(tuple_(AlarmRecord.node_id, AlarmRecord.alarm_id).in_(keys))
         self._rows = {(row.node_id, row.alarm_id): row for row in session.scalars(wanted)}
         named = {row.incident_id for row in self._rows.values()}
@@ -56,6 +75,19 @@ class Intake:
         self._incidents = {incident.incident_id: incident for incident in session.scalars(held_incidents)}
         self._open = {i.site_id: i for i in self._incidents.values() if State(i.state) in states.OPEN}
         self._facts = self._read_facts([incident.incident_id for incident in self._open.values()])
+        self._explains = aside.load(session, sites)
+        self._aside = self._read_aside(sites)
+
+    def _read_aside(self, sites: list[str]) -> defaultdict[str, Counter[Fact]]:
+        """What stands at the sites and is explained, by site."""
+        standing = (AlarmRecord.incident_id.is_(None), AlarmRecord.phase != str(Phase.END))
+        groups = (AlarmRecord.site_id, AlarmRecord.kind, AlarmRecord.level)
+        query = select(*groups, func.count().label("alarms")).where(AlarmRecord.site_id.in_(sites), *standing)
+        facts: defaultdict[str, Counter[Fact]] = defaultdict(Counter)
+        for row in self._session.execute(query.group_by(*groups)):
+            fact = Fact(kind=row.kind, level=Level(row.level), standing=True, explained=True)
+            facts[row.site_id][fact] += row.alarms
+        return facts
 
     def _read_facts(self, incident_ids: list[str]) -> defaultdict[str, Counter[Fact]]:
         """The alarms of open incidents, grouped, so that a storm of thousands stays a handful of facts."""
@@ -77,25 +109,69 @@ class Intake:
             _refresh(row, alarm)
             _tell(self._session, alarm, judged.incident_id, "after_closing", self._now_ms)
             return Taken(incident_id=judged.incident_id, reason="after_closing")
-        site_id = alarm.origin.site_id
-        current = self._open.get(site_id)
         before = None if row is None else _fact(row)
         phase = Phase.START if row is None else Phase.UPDATE if alarm.phase is Phase.START else alarm.phase
         if row is None:  # the first word of an alarm is news, whatever it says
             row = self._rows[key] = _new_row(alarm)
         else:
             _refresh(row, alarm)
+        if row.incident_id is not None:
+            return self._fuse(row, alarm, phase=phase, before=before)
+        self._note_aside(row.site_id, before, -1)
+        verdict = self._explains.judge(alarm, now_ms=self._now_ms)
+        if verdict is None and (before is None or phase is not Phase.END):
+            return self._fuse(row, alarm, phase=Phase.START, before=None)
+        if verdict is not None:
+            row.set_aside, row.set_aside_ref = verdict.by, verdict.ref
+        self._session.add(row)
+        self._note_aside(row.site_id, _fact(row), +1)
+        return Taken(incident_id=None, reason=verdict.reason if verdict is not None else "ended_aside")
+
+    def recall(self, alarm: Touched, *, why: str) -> Taken | None:
+        """Its explanation has ended and it still stands: from now on it is an alarm like any other.
+
+        `why` names the service's own fact beside it (`fuse.OVERSTAY`); None where it is over, or has its incident by
+        now.
+        """
+        row = self._rows.get((alarm.node_id, alarm.alarm_id))
+        if row is None or row.incident_id is not None or row.phase == str(Phase.END):
+            return None
+        self._note_aside(row.site_id, _fact(row), -1)
+        extra = Fact(kind=why, level=Level(row.level), standing=True)
+        return self._fuse(row, row, phase=Phase.START, before=None, extra=(extra,))
+
+    def _note_aside(self, site_id: str, fact: Fact | None, count: int) -> None:
+        if fact is not None and fact.standing:
+            self._aside[site_id][replace(fact, explained=True)] += count
+
+    def _fuse(
+        self,
+        row: AlarmRecord,
+        word: Alarm | AlarmRecord,
+        *,
+        phase: Phase,
+        before: Fact | None,
+        extra: tuple[Fact, ...] = (),
+    ) -> Taken:
+        site_id = row.site_id
+        current = self._open.get(site_id)
         others = [] if current is None else self._others(current.incident_id, without=before)
+        others += [fact for fact, alarms in self._aside[site_id].items() if alarms > 0]
         decision = fuse(
-            _view(current), others, _fact(row), phase=phase, declared=self._declared[site_id], now_ms=self._now_ms
+            _view(current),
+            [*others, *extra],
+            _fact(row),
+            phase=phase,
+            declared=self._declared[site_id],
+            now_ms=self._now_ms,
         )
-        incident = current or self._opened(alarm, decision)
+        incident = current or self._opened(site_id, word, decision)
         self._count(incident.incident_id, before=before, after=_fact(row))
         if row.incident_id is None:
             row.incident_id = incident.incident_id
             self._session.add(row)
         if current is not None:
-            _joined(self._session, current, alarm, decision, now_ms=self._now_ms)
+            _joined(self._session, current, word, decision, now_ms=self._now_ms)
         paged = decision.page and self._page(incident, decision.reason)
         return Taken(incident_id=incident.incident_id, reason=decision.reason, paged=paged)
 
@@ -110,8 +186,8 @@ class Intake:
             counts[before] -= 1
         counts[after] += 1
 
-    def _opened(self, alarm: Alarm, decision: Decision) -> Incident:
-        incident = _open(self._session, alarm, decision, ladder=self._ladder, now_ms=self._now_ms)
+    def _opened(self, site_id: str, word: Alarm | AlarmRecord, decision: Decision) -> Incident:
+        incident = _open(self._session, site_id, word, decision, ladder=self._ladder, now_ms=self._now_ms)
         self._incidents[incident.incident_id] = self._open[incident.site_id] = incident
         return incident
 
@@ -134,10 +210,12 @@ def _view(incident: Incident | None) -> OpenIncident | None:
     )
 
 
-def _open(session: Session, alarm: Alarm, decision: Decision, *, ladder: Ladder, now_ms: int) -> Incident:
+def _open(
+    session: Session, site_id: str, word: Alarm | AlarmRecord, decision: Decision, *, ladder: Ladder, now_ms: int
+) -> Incident:
     incident = Incident(
         incident_id=secrets.token_hex(16),
-        site_id=alarm.origin.site_id,
+        site_id=site_id,
         level=str(decision.level),
         state=str(states.OPENS_AS),
         verdict=decision.verdict,
@@ -148,16 +226,18 @@ def _open(session: Session, alarm: Alarm, decision: Decision, *, ladder: Ladder,
     )
     session.add(incident)
     session.flush()
-    detail = _identity(alarm) | {"verdict": decision.verdict}
+    detail = _identity(word) | {"verdict": decision.verdict}
     history.record(
         session, incident.incident_id, "opened", at_ms=now_ms, reason=decision.why, after=incident.state, detail=detail
     )
     return incident
 
 
-def _joined(session: Session, incident: Incident, alarm: Alarm, decision: Decision, *, now_ms: int) -> None:
+def _joined(
+    session: Session, incident: Incident, word: Alarm | AlarmRecord, decision: Decision, *, now_ms: int
+) -> None:
     incident.updated_at_ms = now_ms
-    _tell(session, alarm, incident.incident_id, decision.reason, now_ms)
+    _tell(session, word, incident.incident_id, decision.reason, now_ms)
     if decision.event is None:
         return
     before = State(incident.state)
@@ -183,19 +263,24 @@ def _joined(session: Session, incident: Incident, alarm: Alarm, decision: Decisi
     )
 
 
-def _tell(session: Session, alarm: Alarm, incident_id: str, reason: str, now_ms: int) -> None:
-    kind = {Phase.START: "alarm_joined", Phase.UPDATE: "alarm_changed", Phase.END: "alarm_ended"}[alarm.phase]
-    history.record(session, incident_id, kind, at_ms=now_ms, reason=reason, detail=_identity(alarm))
+def _tell(session: Session, word: Alarm | AlarmRecord, incident_id: str, reason: str, now_ms: int) -> None:
+    """A word of the node, or (a row) an alarm that had been set aside."""
+    kinds = {Phase.START: "alarm_joined", Phase.UPDATE: "alarm_changed", Phase.END: "alarm_ended"}
+    kind = kinds[word.phase] if isinstance(word, Alarm) else "alarm_joined"
+    history.record(session, incident_id, kind, at_ms=now_ms, reason=reason, detail=_identity(word))
 
 
-def _identity(alarm: Alarm) -> dict[str, object]:
-    return {
-        "node_id": alarm.origin.node_id,
-        "alarm_id": alarm.alarm_id,
-        "kind": alarm.kind,
-        "level": str(alarm.level),
-        "alarm_reason": alarm.reason,
+def _identity(word: Alarm | AlarmRecord) -> dict[str, object]:
+    detail: dict[str, object] = {
+        "node_id": word.origin.node_id if isinstance(word, Alarm) else word.node_id,
+        "alarm_id": word.alarm_id,
+        "kind": word.kind,
+        "level": str(word.level),
+        "alarm_reason": word.reason,
     }
+    if isinstance(word, AlarmRecord):
+        detail |= {"set_aside": word.set_aside, "set_aside_ref": word.set_aside_ref}
+    return detail
 
 
 def _fact(row: AlarmRecord) -> Fact:
@@ -208,6 +293,8 @@ def _new_row(alarm: Alarm) -> AlarmRecord:
         alarm_id=alarm.alarm_id,
         site_id=alarm.origin.site_id,
         incident_id=None,
+        set_aside="",
+        set_aside_ref="",
     )
     _overwrite(row, alarm)
     return row

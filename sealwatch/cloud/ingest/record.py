@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from sealwatch.base.clock import Clock
 from sealwatch.cloud.db.engine import Database, is_passing
 from sealwatch.cloud.db.tables import AlarmTransition, Received
-from sealwatch.cloud.incidents.intake import Intake
+from sealwatch.cloud.incidents.intake import Intake, touched
 from sealwatch.cloud.ingest import rows
 from sealwatch.cloud.ingest.counters import IngestCounters
 from sealwatch.cloud.ingest.judge import Accepted, Rejected, Verdict, judge
@@ -169,7 +169,7 @@ class Recorder:
         accepted = [one.verdict for one in judged if isinstance(one.verdict, Accepted)]
         known = _Known(session, accepted)
         alarms = [one.message for one in accepted if isinstance(one.message, Alarm)]
-        intake = Intake(session, alarms, ladder=self._ladder, now_ms=now_ms) if alarms else None
+        intake = Intake(session, touched(alarms), ladder=self._ladder, now_ms=now_ms) if alarms else None
         outcomes: list[Outcome] = []
         for one in judged:
             verdict = known.compare(one.verdict) if isinstance(one.verdict, Accepted) else one.verdict

@@ -73,6 +73,20 @@ class AlarmModel(BaseModel):
     snapshot_sha256: str | None
 
 
+class FoundAlarmModel(AlarmModel):
+    """An alarm with where it belongs. Set aside is what announced work or a silence explained: it woke nobody."""
+
+    site_id: str
+    incident_id: str | None = Field(description="Null where it was set aside and belongs to no incident.")
+    set_aside: str = Field(description='"permit", "silence", or ""; kept where an incident took it over later.')
+    set_aside_ref: str = Field(description="The permit or silence.")
+
+
+class AlarmListModel(BaseModel):
+    items: list[FoundAlarmModel]
+    next: int | None = Field(description="Give this as `before_ms` for the older ones; null at the end.")
+
+
 class PageModel(BaseModel):
     page_id: str
     person_id: str
@@ -179,6 +193,22 @@ def build(services: WebServices) -> APIRouter:
         """Take the incident on; the paging stops. May be repeated. 409 where another has it, or it is closed."""
         refuse_foreign(request)
         return _acknowledge(services, incident_id, body)
+
+    @router.get("/alarms", tags=["incidents"])
+    def alarms(
+        site_id: Annotated[str | None, Query(max_length=64)] = None,
+        set_aside: Annotated[str | None, Query(max_length=16, description="permit, silence … or any.")] = None,
+        ref: Annotated[str | None, Query(max_length=64, description="The permit or silence.")] = None,
+        before_ms: Annotated[int, Query(ge=0, le=2**53 - 1, description="Only those that started before.")] = 2**53 - 1,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> AlarmListModel:
+        """Every alarm there is, whatever became of it, the newest first."""
+        with services.database.read() as session:
+            found = views.alarms(
+                session, site_id=site_id, set_aside=set_aside, ref=ref, before_ms=before_ms, limit=limit
+            )
+        items = [FoundAlarmModel.model_validate(one, from_attributes=True) for one in found]
+        return AlarmListModel(items=items, next=items[-1].started_at_ms if len(items) >= limit else None)
 
     @router.get("/counters", tags=["service"])
     def counters() -> dict[str, int]:

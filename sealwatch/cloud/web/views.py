@@ -340,3 +340,23 @@ def _event(event: IncidentEvent, people: dict[str, Person]) -> EventView:
         reason=event.reason,
         detail=dict(event.detail),
     )
+
+
+def alarms(
+    session: Session, *, site_id: str | None, set_aside: str | None, ref: str | None, before_ms: int, limit: int
+) -> list[AlarmRecord]:
+    """Alarms, the newest first; `set_aside` "any": all that were. Those that started together stay together."""
+    query = select(AlarmRecord).where(AlarmRecord.started_at_ms < before_ms)
+    if site_id is not None:
+        query = query.where(AlarmRecord.site_id == site_id)
+    if set_aside is not None:
+        query = query.where(AlarmRecord.set_aside != "" if set_aside == "any" else AlarmRecord.set_aside == set_aside)
+    if ref is not None:
+        query = query.where(AlarmRecord.set_aside_ref == ref)
+    order = (AlarmRecord.started_at_ms.desc(), AlarmRecord.node_id, AlarmRecord.alarm_id)
+    found = list(session.scalars(query.order_by(*order).limit(limit)))
+    if len(found) < limit:
+        return found
+    rest = query.where(AlarmRecord.started_at_ms == found[-1].started_at_ms)
+    known = {(one.node_id, one.alarm_id) for one in found}
+    return found + [one for one in session.scalars(rest.order_by(*order)) if (one.node_id, one.alarm_id) not in known]

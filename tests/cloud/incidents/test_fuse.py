@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sealwatch.base import text
 from sealwatch.base.text import Language
-from sealwatch.cloud.incidents.fuse import ACKNOWLEDGEMENT_HOLDS_S, RULES, Fact, OpenIncident, fuse, judge
+from sealwatch.cloud.incidents.fuse import ACKNOWLEDGEMENT_HOLDS_S, OWN_KINDS, RULES, Fact, OpenIncident, fuse, judge
 from sealwatch.cloud.incidents.states import Event, State
 from sealwatch.contract.codes import AlarmKind, DeclaredStatus, Level, Phase
 
@@ -71,7 +71,7 @@ def test_an_unknown_kind_counts_as_its_node_says_beside_known_ones() -> None:
 
 def test_every_known_kind_has_a_rule_and_every_rule_its_words() -> None:
     ruled = {kind for rule in RULES for group in rule.kinds for kind in group}
-    assert ruled == set(AlarmKind)
+    assert ruled == set(AlarmKind) | OWN_KINDS
     for verdict in {rule.verdict for rule in RULES} | {"other"}:
         assert all(text.say(language, f"verdict.{verdict}") for language in Language)
     for reason in {rule.reason for rule in RULES} | {"kind_not_known_here"}:
@@ -85,6 +85,18 @@ def test_every_rule_names_the_verdict_somewhere() -> None:
             kinds = [min(group) for group in rule.kinds] + sorted(rule.standing)[:1]
             won.add(judge([fact(kind) for kind in kinds], declared)[1].reason)
     assert won == {rule.reason for rule in RULES}
+
+
+def explained(kind: str, level: Level = Level.ORANGE) -> Fact:
+    return Fact(kind=kind, level=level, standing=True, explained=True)
+
+
+def test_what_is_explained_makes_nothing_by_itself_but_counts_beside_what_is_not() -> None:
+    assert judge([explained("person"), fact("animal")], LIVING)[0] is Level.BLUE
+    assert judge([explained("person"), explained("hoist_like_cycle"), fact("animal")], LIVING)[0] is Level.BLUE
+    assert judge([explained("person"), fact("hoist_like_cycle")], LIVING)[0] is Level.RED
+    assert judge([explained("power_step"), fact("camera_fault", Level.BLUE)], LIVING)[0] is Level.ORANGE
+    assert judge([explained("power_step", Level.RED), fact("input", Level.YELLOW)], LIVING)[0] is Level.YELLOW
 
 
 def incident(state: State, level: Level, answered_ago_s: float | None = None) -> OpenIncident:

