@@ -17,7 +17,8 @@ from sealwatch.base.clock import ManualClock
 from sealwatch.edge.cli_replay import replay
 from sealwatch.edge.config import CameraSettings, LineSettings
 from sealwatch.edge.ports import Frame, Image
-from sealwatch.edge.video.analyser import Analyser, Decision
+from sealwatch.edge.video.analyser import Analyser
+from sealwatch.edge.video.decisions import Decision
 from sealwatch.edge.video.ports import ObjectDetector
 from sealwatch.edge.video.source import open_source
 from sealwatch.simulator import vision

@@ -18,8 +18,9 @@ from sealwatch.base.errors import CommandFailed, UsageError
 from sealwatch.contract.codes import Phase
 from sealwatch.edge.config import CameraSettings, load_node
 from sealwatch.edge.ports import SourceError
-from sealwatch.edge.video.analyser import Analyser, Decision
+from sealwatch.edge.video.analyser import Analyser
 from sealwatch.edge.video.annotate import AnnotatedVideo
+from sealwatch.edge.video.decisions import Decision
 from sealwatch.edge.video.ports import Demand, ObjectDetector, StageTimes
 from sealwatch.edge.video.source import open_source
 

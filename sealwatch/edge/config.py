@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -327,6 +328,9 @@ def parse_node(text: str, *, name: str) -> NodeSettings:
         twice = {i for i in ids if ids.count(i) > 1}
         if twice:
             raise SettingsError(f"{name}: {field}: the id {', '.join(sorted(twice))} is used twice; give each its own")
+    for camera in node.cameras:
+        if problem := drawn_twice(camera.zones, camera.lines, camera.equipment):
+            raise SettingsError(f"{name}: cameras: {camera.camera_id}: {problem}")
     try:
         service_key(node)
     except SettingsError as error:
@@ -343,6 +347,23 @@ def parse_node(text: str, *, name: str) -> NodeSettings:
     if node.page is not None:
         _check_page(node.page, name)
     return node
+
+
+def drawn_twice(
+    zones: Sequence[ZoneSettings], lines: Sequence[LineSettings], equipment: Sequence[RegionSettings]
+) -> str:
+    """What is wrong with the names of what is drawn into a camera's picture, in words; empty where nothing is.
+
+    A name tells people where an alarm is, and the node which alarm it is.
+    """
+    drawn: dict[str, Sequence[ZoneSettings | LineSettings | RegionSettings]]
+    drawn = {"zones": zones, "lines": lines, "equipment": equipment}
+    for field, places in drawn.items():
+        names = [place.name for place in places]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            return f"{field}: the name {', '.join(twice)} is used twice; give each its own"
+    return ""
 
 
 def _check_page(page: PageSettings, name: str) -> None:

@@ -26,6 +26,7 @@ from sealwatch.edge.config import (
     NodeSettings,
     RegionSettings,
     ZoneSettings,
+    drawn_twice,
     parse_node,
 )
 
@@ -64,7 +65,8 @@ def with_drawn(text: str, camera_id: str, drawn: Drawn) -> str:
     index = next((i for i, c in enumerate(before.cameras) if c.camera_id == camera_id), None)
     if index is None:
         raise UsageError(f"no camera '{camera_id}' in the configuration")
-    _check_names(drawn)
+    if problem := drawn_twice(drawn.zones, drawn.lines, drawn.equipment):
+        raise UsageError(problem)
     rounded = msgspec.convert(_rounded(msgspec.to_builtins(drawn)), Drawn)
     wanted = _replaced(before, index, rounded)
     document = tomlkit.parse(text)
@@ -102,14 +104,6 @@ def install(path: Path, text: str, *, expected: str | None = None) -> NodeSettin
             "let the agent's user write this file and its folder"
         ) from None
     return node
-
-
-def _check_names(drawn: Drawn) -> None:
-    for what, items in (("zones", drawn.zones), ("lines", drawn.lines), ("equipment", drawn.equipment)):
-        names = [item.name for item in items]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise UsageError(f"{what}: the name {', '.join(twice)} is used twice; give each its own")
 
 
 def _replaced(node: NodeSettings, index: int, drawn: Drawn) -> NodeSettings:

@@ -55,6 +55,14 @@ def test_the_same_id_twice_is_refused(tmp_path: Path) -> None:
         load_node(file)
 
 
+def test_two_zones_of_one_name_are_refused(tmp_path: Path) -> None:
+    zone = '[[cameras.zones]]\nname = "door"\npolygon = [[0, 0], [1, 0], [1, 1]]\n'
+    file = tmp_path / "node.toml"
+    file.write_text(GOOD + '[[cameras]]\ncamera_id = "cam-2"\nsource = "b.avi"\n' + zone + zone)
+    with pytest.raises(SettingsError, match="cam-2: zones: the name door is used twice"):
+        load_node(file)
+
+
 def test_a_secret_comes_by_reference_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "secret"
     file.write_text("hush\n")

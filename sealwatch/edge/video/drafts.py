@@ -6,7 +6,7 @@ from sealwatch.base import text
 from sealwatch.base.text import Language
 from sealwatch.contract.codes import AlarmKind
 from sealwatch.edge.ports import AlarmDraft
-from sealwatch.edge.video.analyser import REDRAWN, Decision
+from sealwatch.edge.video.decisions import REDRAWN, Decision
 
 
 def draft(decision: Decision, camera_id: str, snapshot_jpeg: bytes | None = None) -> AlarmDraft:

@@ -18,10 +18,11 @@ from sealwatch.contract.messages import PartHealth
 from sealwatch.edge.config import CameraSettings
 from sealwatch.edge.ports import Frame, FrameSource, Sink, SourceError
 from sealwatch.edge.video import continuity, signal_loss
-from sealwatch.edge.video.analyser import Analyser, Decision, Look, boxes_of, random_id
+from sealwatch.edge.video.analyser import Analyser, Look, boxes_of
 from sealwatch.edge.video.change_keep import MemorySurroundings, SurroundingsStore
 from sealwatch.edge.video.change_map import Surroundings
 from sealwatch.edge.video.continuity import Continuity
+from sealwatch.edge.video.decisions import Decision, random_id
 from sealwatch.edge.video.drafts import draft
 from sealwatch.edge.video.geometry import Box
 from sealwatch.edge.video.ports import Demand, ObjectDetector, StageTimes

@@ -23,7 +23,8 @@ from sealwatch.edge.cli_replay import replay
 from sealwatch.edge.config import CameraSettings, ZoneSettings
 from sealwatch.edge.ports import Frame, FrameSource, Image, MemorySink, PictureTaker, SourceError
 from sealwatch.edge.video import snapshot
-from sealwatch.edge.video.analyser import Analyser, Decision
+from sealwatch.edge.video.analyser import Analyser
+from sealwatch.edge.video.decisions import Decision
 from sealwatch.edge.video.drafts import draft
 from sealwatch.edge.video.geometry import Box
 from sealwatch.edge.video.ports import Demand, PlainDetection, ScriptedDetector, StageTimes

@@ -12,8 +12,12 @@ from sealwatch.base.clock import Clock, ManualClock
 from sealwatch.contract.codes import AlarmKind, Phase
 from sealwatch.edge.config import CameraSettings, LineSettings, RegionSettings, ZoneSettings
 from sealwatch.edge.ports import Frame, FrameSource, MemorySink
-from sealwatch.edge.video.analyser import Analyser, Decision
+from sealwatch.edge.video.analyser import Analyser
+from sealwatch.edge.video.decisions import Decider, Decision
+from sealwatch.edge.video.geometry import Box
+from sealwatch.edge.video.places import Places
 from sealwatch.edge.video.ports import Demand, StageTimes
+from sealwatch.edge.video.tracks import Track
 from sealwatch.edge.video.watcher import CameraWatcher
 from tests.edge.video import clips
 from tests.edge.video.test_equipment import drum
@@ -40,6 +44,24 @@ def frame(number: int, *, inside: bool, rng: np.random.Generator) -> Frame:
         pts_s=at_s,
         captured_at_ms=round(at_s * 1000),
         monotonic_s=at_s,
+    )
+
+
+def walker(track_id: int, step: int, at_s: float) -> Track:
+    """Somebody who walks from the left to the right in six steps."""
+    box = Box(0.15 + 0.12 * step, 0.3, 0.25 + 0.12 * step, 0.7)
+    return Track(
+        track_id=track_id,
+        kind=AlarmKind.PERSON,
+        label="person",
+        box=box,
+        born_box=box,
+        born_s=at_s,
+        born_ms=0,
+        seen_s=at_s,
+        looked_s=at_s,
+        scores=(0.8,),
+        alive=True,
     )
 
 
@@ -92,11 +114,20 @@ def test_a_zone_drawn_elsewhere_under_the_same_name_is_another_one() -> None:
 
 def test_counting_goes_on_with_its_totals_where_the_line_is_the_same() -> None:
     line = LineSettings(name="door", points=[(0.5, 0.0), (0.5, 1.0)], inside=(0.9, 0.5))
-    run = Run(camera(lines=[line]))
-    before = run.analyser._counters[0]
-    run.redraw(camera(zones=[LEFT], lines=[line, LineSettings(name="b", points=line.points, inside=(0.1, 0.5))]))
-    assert run.analyser._counters[0] is before
-    assert len(run.analyser._counters) == 2
+    other = LineSettings(name="b", points=line.points, inside=(0.1, 0.5))
+    places = Places(camera(lines=[line]), Decider())
+    picture = clips.wall()
+
+    def walk(track_id: int, begin_s: int) -> list[Decision]:
+        told: list[Decision] = []
+        for at_s in range(begin_s, begin_s + 6):
+            told += places.people([walker(track_id, at_s - begin_s, at_s)], clips.frame_of(picture, at_s), looked=True)
+        return [d for d in told if d.kind is AlarmKind.COUNT]
+
+    assert [(d.zone, d.direction, d.numbers["in_total"]) for d in walk(1, 0)] == [("door", "in", 1.0)]
+    places.redraw(camera(zones=[LEFT], lines=[line, other]), clips.frame_of(picture, 6))
+    told = [(d.zone, d.direction, d.numbers["in_total"], d.numbers["out_total"]) for d in walk(2, 10)]
+    assert told == [("door", "in", 2.0, 0.0), ("b", "out", 0.0, 1.0)]
 
 
 def test_equipment_that_runs_ends_when_its_region_is_taken_away_and_stays_where_it_is_the_same() -> None:
