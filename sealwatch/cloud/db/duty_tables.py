@@ -1,4 +1,4 @@
-"""Tables of what people announce and arrange: permits.
+"""Tables of what people announce and arrange: permits, silences, and what the service must remember of time.
 
 Rows are ended, never deleted: they say who allowed what, and until when.
 """
@@ -34,3 +34,31 @@ class WorkPermit(Base):
     ended_at_ms: Mapped[int | None]  # set where it was ended before `to_ms`
     ended_by: Mapped[str] = mapped_column(String(100), default="", server_default="")
     ended_reason: Mapped[str] = mapped_column(Text, default="", server_default="")
+
+
+class Silence(Base):
+    """Alarms of named kinds that wake nobody for a while, because somebody works on the equipment."""
+
+    __tablename__ = "silences"
+    silence_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    site_id: Mapped[str] = mapped_column(ForeignKey("sites.site_id"), index=True)
+    source_id: Mapped[str] = mapped_column(String(64))  # one camera, meter or input; empty: all of the site
+    kinds: Mapped[list[str]]
+    from_ms: Mapped[int]
+    until_ms: Mapped[int]
+    reason: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(String(100))
+    created_at_ms: Mapped[int]
+    ended_at_ms: Mapped[int | None] = mapped_column(index=True)  # null exactly while it may still hold
+    ended_by: Mapped[str] = mapped_column(String(100), default="", server_default="")  # "system" or an actor
+    ended_why: Mapped[str] = mapped_column(
+        String(32), default="", server_default=""
+    )  # time_over, clock_went_back, early
+
+
+class Mark(Base):
+    """A time that the service remembers over its own end, by name (`clock`: the latest moment it has lived)."""
+
+    __tablename__ = "marks"
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at_ms: Mapped[int]

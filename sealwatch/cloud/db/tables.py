@@ -161,7 +161,7 @@ class AlarmRecord(Base):
     alarm_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     site_id: Mapped[str] = mapped_column(String(64))
     incident_id: Mapped[str | None] = mapped_column(ForeignKey("incidents.incident_id"), index=True)
-    # Why it has no incident: "permit" (announced work covers it). Kept after an incident took it over all the same.
+    # Why it has no incident: "permit" (announced work covers it), "silence". Kept after an incident took it over.
     set_aside: Mapped[str] = mapped_column(String(16), default="", server_default="", index=True)
     set_aside_ref: Mapped[str] = mapped_column(String(64), default="", server_default="")  # of what set it aside
     kind: Mapped[str] = mapped_column(String(64))

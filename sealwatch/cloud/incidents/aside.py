@@ -1,7 +1,7 @@
-"""What explains an alarm, so that it is logged and wakes nobody: for now, announced work.
+"""What explains an alarm, so that it is logged and wakes nobody: announced work, or a maintenance silence.
 
-An alarm is judged by the time at which its node saw it, however late it comes; by the time of its arrival where the
-node's clock can't be believed.
+A permit judges an alarm by the time at which its node saw it, however late it comes (by the time of its arrival where
+the node's clock can't be believed). A silence holds for what arrives while it lasts: it can't outlive its end.
 """
 
 from __future__ import annotations
@@ -12,12 +12,19 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from sealwatch.cloud.permits import cover, store
+from sealwatch.cloud.db.tables import AlarmRecord
+from sealwatch.cloud.permits import cover
+from sealwatch.cloud.permits import store as permits
 from sealwatch.cloud.permits.cover import Seen, Work
+from sealwatch.cloud.silences import store as silences
+from sealwatch.cloud.silences.store import Quiet
 from sealwatch.contract.codes import ClockQuality
 from sealwatch.contract.messages import Alarm
 
 PERMIT: Final = "permit"
+SILENCE: Final = "silence"
+PACKING_UP_S: Final = 600
+"""How long after a permit's end they may take to leave. A new alarm after the end has no such grace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +41,34 @@ class Explanations:
     """Everything that may explain an alarm of some sites."""
 
     works: Mapping[str, Sequence[Work]]
+    quiets: Mapping[str, Sequence[Quiet]]
 
     def judge(self, alarm: Alarm, *, now_ms: int) -> Aside | None:
         """What explains this word of an alarm; None: nothing does."""
-        verdict = cover.judge(
-            self.works.get(alarm.origin.site_id, ()),
-            Seen(kind=alarm.kind, reason=alarm.reason, numbers=alarm.numbers),
-            seen_at_ms(alarm, now_ms),
+        site_id = alarm.origin.site_id
+        seen = Seen(kind=alarm.kind, reason=alarm.reason, numbers=alarm.numbers)
+        return self._by_permit(site_id, seen, seen_at_ms(alarm, now_ms)) or self._by_silence(
+            site_id, alarm.kind, alarm.source_id, now_ms
         )
+
+    def still(self, row: AlarmRecord, *, now_ms: int) -> Aside | None:
+        """What explains at this moment an alarm that was set aside and stands."""
+        seen = Seen(kind=row.kind, reason=row.reason, numbers=row.numbers)
+        return (
+            self._by_permit(row.site_id, seen, now_ms)
+            or self._by_permit(row.site_id, seen, now_ms - PACKING_UP_S * 1000)
+            or self._by_silence(row.site_id, row.kind, row.source_id, now_ms)
+        )
+
+    def _by_permit(self, site_id: str, seen: Seen, at_ms: int) -> Aside | None:
+        verdict = cover.judge(self.works.get(site_id, ()), seen, at_ms)
         return Aside(by=PERMIT, ref=verdict.permit_id, reason=verdict.reason) if verdict.covered else None
+
+    def _by_silence(self, site_id: str, kind: str, source_id: str, now_ms: int) -> Aside | None:
+        for quiet in self.quiets.get(site_id, ()):
+            if quiet.covers(kind, source_id, now_ms):
+                return Aside(by=SILENCE, ref=quiet.silence_id, reason="silenced")
+        return None
 
 
 def seen_at_ms(alarm: Alarm, now_ms: int) -> int:
@@ -54,4 +80,4 @@ def seen_at_ms(alarm: Alarm, now_ms: int) -> int:
 
 def load(session: Session, site_ids: Collection[str]) -> Explanations:
     """What may explain alarms of these sites, however old."""
-    return Explanations(store.works(session, site_ids, since_ms=0))
+    return Explanations(permits.works(session, site_ids, since_ms=0), silences.quiets(session, site_ids))

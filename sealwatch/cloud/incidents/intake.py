@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 
 from sealwatch.cloud.db.tables import AlarmRecord, Incident, Site
 from sealwatch.cloud.incidents import aside, history, states
-from sealwatch.cloud.incidents.fuse import Decision, Fact, OpenIncident, fuse
+from sealwatch.cloud.incidents.aside import Aside
+from sealwatch.cloud.incidents.fuse import OVERSTAY, Decision, Fact, OpenIncident, fuse, judge
 from sealwatch.cloud.incidents.states import State
 from sealwatch.cloud.paging import ladder as ladders
 from sealwatch.cloud.paging import store
@@ -118,7 +119,7 @@ class Intake:
         if row.incident_id is not None:
             return self._fuse(row, alarm, phase=phase, before=before)
         self._note_aside(row.site_id, before, -1)
-        verdict = self._explains.judge(alarm, now_ms=self._now_ms)
+        verdict = self._explained(row, alarm)
         if verdict is None and (before is None or phase is not Phase.END):
             return self._fuse(row, alarm, phase=Phase.START, before=None)
         if verdict is not None:
@@ -127,18 +128,31 @@ class Intake:
         self._note_aside(row.site_id, _fact(row), +1)
         return Taken(incident_id=None, reason=verdict.reason if verdict is not None else "ended_aside")
 
-    def recall(self, alarm: Touched, *, why: str) -> Taken | None:
+    def recall(self, alarm: Touched) -> Taken | None:
         """Its explanation has ended and it still stands: from now on it is an alarm like any other.
 
-        `why` names the service's own fact beside it (`fuse.OVERSTAY`); None where it is over, or has its incident by
-        now.
+        None where it is over, or has its incident by now. What outlasted its permit is worse than the alarm alone.
         """
         row = self._rows.get((alarm.node_id, alarm.alarm_id))
         if row is None or row.incident_id is not None or row.phase == str(Phase.END):
             return None
         self._note_aside(row.site_id, _fact(row), -1)
-        extra = Fact(kind=why, level=Level(row.level), standing=True)
-        return self._fuse(row, row, phase=Phase.START, before=None, extra=(extra,))
+        overstay = Fact(kind=OVERSTAY, level=Level(row.level), standing=True)
+        extra = (overstay,) if row.set_aside == aside.PERMIT else ()
+        return self._fuse(row, row, phase=Phase.START, before=None, extra=extra)
+
+    def _explained(self, row: AlarmRecord, alarm: Alarm) -> Aside | None:
+        """What explains it. A silence never explains what makes the site's incident red."""
+        verdict = self._explains.judge(alarm, now_ms=self._now_ms)
+        if verdict is None or verdict.by != aside.SILENCE:
+            return verdict
+        current = self._open.get(row.site_id)
+        others = [] if current is None else self._others(current.incident_id, without=None)
+        level, _ = judge([*others, *self._set_aside(row.site_id), _fact(row)], self._declared[row.site_id])
+        return None if level is Level.RED else verdict
+
+    def _set_aside(self, site_id: str) -> list[Fact]:
+        return [fact for fact, alarms in self._aside[site_id].items() if alarms > 0]
 
     def _note_aside(self, site_id: str, fact: Fact | None, count: int) -> None:
         if fact is not None and fact.standing:
@@ -156,7 +170,7 @@ class Intake:
         site_id = row.site_id
         current = self._open.get(site_id)
         others = [] if current is None else self._others(current.incident_id, without=before)
-        others += [fact for fact, alarms in self._aside[site_id].items() if alarms > 0]
+        others += self._set_aside(site_id)
         decision = fuse(
             _view(current),
             [*others, *extra],

@@ -92,14 +92,18 @@ def refuse_closing(session: Session, *, incident_id: str, actor: str, note: str,
     return outcome
 
 
-def end_shelves(session: Session, *, now_ms: int) -> list[str]:
+def end_shelves(session: Session, *, now_ms: int, over_ms: int | None = None) -> list[str]:
     """Every incident whose time on the shelf is over waits for an answer again, and is paged; their ids.
 
-    The rows are the timers: whatever ended while no service ran ends at its next start.
+    `over_ms`: the time that ends are measured by, where it is not the wall clock's `now_ms`. The rows are the timers:
+    whatever ended while no service ran ends at its next start.
     """
+    over_ms = now_ms if over_ms is None else over_ms
     over = (
         select(Incident)
-        .where(Incident.state == str(State.SHELVED), Incident.shelved_until_ms <= now_ms)
+        .where(
+            Incident.state == str(State.SHELVED), Incident.shelved_until_ms <= (now_ms if over_ms is None else over_ms)
+        )
         .order_by(Incident.incident_id)
         .with_for_update()
         .execution_options(populate_existing=True)

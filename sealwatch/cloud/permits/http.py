@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
@@ -13,15 +12,13 @@ from sqlalchemy.orm import Session
 from sealwatch.cloud.db.duty_tables import WorkPermit
 from sealwatch.cloud.permits import store
 from sealwatch.cloud.permits.cover import Equipment
-from sealwatch.cloud.permits.store import Announced, NotAllowed
+from sealwatch.cloud.permits.store import Announced
 from sealwatch.cloud.web import problems
-from sealwatch.cloud.web.actor import actor_of
-from sealwatch.cloud.web.forms import refuse_foreign
-from sealwatch.cloud.web.problems import Problem
+from sealwatch.cloud.web.changes import change
 from sealwatch.cloud.web.services import WebServices
 
 _PROBLEM: Final[dict[str, Any]] = {"content": {problems.MEDIA_TYPE: {}}}
-_STATUS: Final = {"unknown_site": 422, "unknown_permit": 404, "permit_over": 409, "too_many_permits": 409}
+_STATUS: Final = {"unknown_permit": 404, "permit_over": 409, "too_many_permits": 409}
 _MOST: Final = 500
 _Moment = Annotated[int, Field(ge=0, le=2**53 - 1, description="Milliseconds since 1970-01-01T00:00:00Z.")]
 _Words = Annotated[str, Field(max_length=500)]
@@ -90,19 +87,19 @@ def build(services: WebServices) -> APIRouter:
     @router.post("", status_code=201, responses={409: _PROBLEM})
     def announce(request: Request, body: PermitIn) -> PermitModel:
         """Enter a permit; the site's nodes are told."""
-        refuse_foreign(request)
         announced = Announced(
             **body.model_dump(exclude={"equipment", "documents"}),
             equipment=tuple(body.equipment),
             documents=tuple(body.documents),
         )
-        return _change(services, request, functools.partial(_announce, announced))
+        made = change(services, request, _STATUS, functools.partial(_announce, announced))
+        return _model(made, services.clock.wall_ms())
 
     @router.post("/{permit_id}/end", responses={404: _PROBLEM, 409: _PROBLEM})
     def end(request: Request, permit_id: str, body: EndModel) -> PermitModel:
         """End a permit now; whoever is still there ten minutes later is an alarm."""
-        refuse_foreign(request)
-        return _change(services, request, functools.partial(_end, permit_id, body.reason))
+        ended = change(services, request, _STATUS, functools.partial(_end, permit_id, body.reason))
+        return _model(ended, services.clock.wall_ms())
 
     return router
 
@@ -113,17 +110,6 @@ def _announce(announced: Announced, session: Session, actor: str, now_ms: int) -
 
 def _end(permit_id: str, reason: str, session: Session, actor: str, now_ms: int) -> WorkPermit:
     return store.end(session, permit_id, author=actor, reason=reason, now_ms=now_ms)
-
-
-def _change(services: WebServices, request: Request, work: Callable[[Session, str, int], WorkPermit]) -> PermitModel:
-    now_ms = services.clock.wall_ms()
-    try:
-        with services.database.write() as session:
-            permit = work(session, actor_of(request), now_ms)
-    except NotAllowed as refused:
-        raise Problem(_STATUS.get(refused.name, 422), refused.name) from None
-    services.changes.announce()
-    return _model(permit, now_ms)
 
 
 def _model(permit: WorkPermit, now_ms: int) -> PermitModel:

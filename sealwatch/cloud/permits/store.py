@@ -18,20 +18,13 @@ from sealwatch.cloud.db.duty_tables import WorkPermit
 from sealwatch.cloud.db.tables import Site
 from sealwatch.cloud.downlink.queue import publish_declaration
 from sealwatch.cloud.permits.cover import Work
+from sealwatch.cloud.refused import NotAllowed
 from sealwatch.contract.messages import Permit
 
 LONGEST_S: Final = 92 * 24 * 3600
 """A quarter of a year: work that takes longer is announced anew."""
 MOST_OPEN: Final = 64
 """As many as a declaration to a node may carry."""
-
-
-class NotAllowed(Exception):  # noqa: N818 - a refusal, not a fault
-    """A change that is refused; `name` is a stable reason."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

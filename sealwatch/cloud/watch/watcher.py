@@ -1,4 +1,4 @@
-"""The thread that notices what no message tells: permits that have ended with somebody still there.
+"""The thread that notices what no message tells: permits and silences that have ended with something still there.
 
 `turn` is the whole of it, the thread only calls it in time. Any number of services may run it on one database: each
 thing is looked for with a read and decided again under the site's lock.
@@ -13,13 +13,19 @@ from collections import Counter
 from typing import Final
 
 from sealwatch.base.clock import Clock
+from sealwatch.cloud.db.duty_tables import Mark
 from sealwatch.cloud.db.engine import Database
+from sealwatch.cloud.incidents import recall, steps
 from sealwatch.cloud.paging.ladder import Ladder
-from sealwatch.cloud.permits import overstay
 from sealwatch.cloud.ports import ChangeBus
+from sealwatch.cloud.silences import store as silences
+from sealwatch.cloud.watch import steady
+from sealwatch.cloud.watch.steady import Steady
 
 logger = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 15.0
+MARK_EVERY_MS: Final = 30_000
+_CLOCK: Final = "clock"
 
 
 class Watcher:
@@ -27,8 +33,11 @@ class Watcher:
 
     def __init__(self, database: Database, *, ladder: Ladder, clock: Clock, changes: ChangeBus) -> None:
         self._database, self._ladder, self._clock, self._changes = database, ladder, clock, changes
+        self._steady: Steady | None = None
+        self._distrust = False  # the clock was set back while no service ran, and silences still hold
+        self._marked_ms = 0
         self.turns = 0  # how often the wheel has turned: the evidence that it lives
-        self.counters: Counter[str] = Counter({"overstays": 0})
+        self.counters: Counter[str] = Counter({"recalled": 0, "silences_ended": 0})
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
 
@@ -50,18 +59,65 @@ class Watcher:
             self._stop.wait(LOOK_EVERY_S)
 
     def turn(self) -> int:
-        """Look at everything once; how many things were raised."""
-        raised = self._overstays(self._clock.wall_ms())
-        if raised:
+        """Look at everything once; how many things were changed."""
+        now_ms = self._now()
+        done = self._end_silences(now_ms) + self._end_shelves(now_ms) + self._recall(now_ms)
+        self._mark(now_ms)
+        if done:
             self._changes.announce()
-        return raised
+        return done
 
-    def _overstays(self, now_ms: int) -> int:
+    def _now(self) -> int:
+        """The time that is never set back."""
+        wall_ms, monotonic_s = self._clock.wall_ms(), self._clock.monotonic_s()
+        if self._steady is None:
+            with self._database.read() as session:
+                mark = session.get(Mark, _CLOCK)
+            woken = steady.wake(mark.at_ms if mark else None, wall_ms=wall_ms, monotonic_s=monotonic_s)
+            self._distrust = woken.went_back
+            if woken.went_back:
+                logger.error("the clock was set back while no service ran: every silence ends now; set the clock right")
+            self._steady = woken.steady
+        self._steady = steady.advance(self._steady, wall_ms=wall_ms, monotonic_s=monotonic_s)
+        return self._steady.at_ms
+
+    def _mark(self, now_ms: int) -> None:
+        if now_ms - self._marked_ms < MARK_EVERY_MS:
+            return
+        with self._database.write() as session:
+            mark = session.get(Mark, _CLOCK, with_for_update=True)
+            if mark is None:
+                session.add(Mark(name=_CLOCK, at_ms=now_ms))
+            else:
+                mark.at_ms = max(mark.at_ms, now_ms)
+        self._marked_ms = now_ms
+
+    def _end_silences(self, now_ms: int) -> int:
         with self._database.read() as session:
-            found = overstay.find(session, now_ms=now_ms)
-        raised = 0
+            wanted = silences.any_to_end(session, now_ms=now_ms, everything=self._distrust)
+        ended: list[str] = []
+        if wanted:
+            with self._database.write() as session:
+                ended = silences.end_all_over(session, now_ms=now_ms, everything=self._distrust)
+        self._distrust = False
+        self.counters["silences_ended"] += len(ended)
+        return len(ended)
+
+    def _end_shelves(self, now_ms: int) -> int:
+        """The pager ends shelves by the wall clock; this one sees to it where that was set back."""
+        wall_ms = self._clock.wall_ms()
+        if wall_ms >= now_ms - steady.SLACK_MS:
+            return 0
+        with self._database.write() as session:
+            return len(steps.end_shelves(session, now_ms=wall_ms, over_ms=now_ms))
+
+    def _recall(self, now_ms: int) -> int:
+        with self._database.read() as session:
+            found = recall.find(session, now_ms=now_ms)
+        done = 0
         for _, alarms in itertools.groupby(found, key=lambda one: one.site_id):
             with self._database.write() as session:
-                raised += len(overstay.recall(session, list(alarms), ladder=self._ladder, now_ms=now_ms))
-        self.counters["overstays"] += raised
-        return raised
+                wall_ms = self._clock.wall_ms()  # pages are due by the clock of the pager
+                done += len(recall.recall(session, list(alarms), ladder=self._ladder, now_ms=wall_ms))
+        self.counters["recalled"] += done
+        return done

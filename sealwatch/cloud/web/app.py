@@ -16,6 +16,7 @@ from sealwatch.cloud.enrolment import http as enrolment_http
 from sealwatch.cloud.evidence import http
 from sealwatch.cloud.evidence.preview import Previews
 from sealwatch.cloud.permits import http as permits_http
+from sealwatch.cloud.silences import http as silences_http
 from sealwatch.cloud.web import answers, api, guard, metrics, pages, problems
 from sealwatch.cloud.web.access import COOKIE, Access, AccessMiddleware, address, safe_target
 from sealwatch.cloud.web.events import Hub
@@ -66,6 +67,7 @@ def create_app(services: WebServices, *, hub: Hub | None = None) -> FastAPI:
     app.include_router(answers.build(services, render, previews, hub))
     app.include_router(api.build(services))
     app.include_router(permits_http.build(services))
+    app.include_router(silences_http.build(services))
     if services.receiver is not None:
         app.include_router(http.build(services.receiver))
     if services.enrolment is not None:

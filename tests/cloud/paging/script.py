@@ -9,6 +9,7 @@
     70 dark 900               no service runs for so many seconds
     80 permit until 3600      work is announced from now on, for 2 people and 5 kW; also: with hoist, vehicle
     90 permit ends            somebody ends it early
+    92 silence camera_fault person 600   these kinds wake nobody for so many seconds; `silence ends`: somebody ends it
     95 over person            the last alarm of this kind ends; `more power_step after_w 9000`: another word of it
 
 Then what is wanted, as `pages wang@0 li@60` (every page that reached a receiver, exactly), `state notified`, and
@@ -25,6 +26,8 @@ from sqlalchemy.orm import Session
 from sealwatch.cloud.incidents import service, steps
 from sealwatch.cloud.permits import store as permits
 from sealwatch.cloud.permits.store import Announced
+from sealwatch.cloud.silences import store as silences
+from sealwatch.cloud.silences.store import Wanted
 from sealwatch.contract.codes import Closure, Level, Phase
 from tests.cloud.paging.test_scenarios import kill_while_sending
 from tests.cloud.world import REFUSED, TAKEN, World
@@ -76,6 +79,9 @@ def _do(world: World, words: list[str]) -> None:
                 "started_at_ms": last.started_at_ms,
             }
             world.push(world.alarm(kind, phase=phase, numbers=_numbers(how), **began))
+        case ["silence", *how]:
+            with world.database.write() as session:
+                _silence(session, world, how)
         case ["permit", *how]:
             with world.database.write() as session:
                 _permit(session, world, how)
@@ -100,6 +106,18 @@ def _do(world: World, words: list[str]) -> None:
 def _numbers(words: list[str]) -> dict[str, float]:
     """`count 3 after_w 9000` among the words of an alarm."""
     return {name: float(value) for name, value in itertools.pairwise(words) if value.isdecimal()}
+
+
+def _silence(session: Session, world: World, how: list[str]) -> None:
+    now_ms = world.clock.wall_ms()
+    match how:
+        case ["ends"]:
+            (one,) = silences.listed(session, site_id="s1", holding_only=True, limit=2)
+            silences.end(session, one.silence_id, author="desk", now_ms=now_ms)
+        case [*kinds, seconds]:
+            until_ms = now_ms + round(float(seconds) * 1000)
+            wanted = Wanted(site_id="s1", kinds=tuple(kinds), from_ms=now_ms, until_ms=until_ms, reason="换摄像机")
+            silences.make(session, wanted, author="desk", now_ms=now_ms)
 
 
 def _permit(session: Session, world: World, how: list[str]) -> None:

@@ -9,7 +9,8 @@ from sqlalchemy import select
 
 from sealwatch.cloud.db.tables import Downlink
 from sealwatch.cloud.permits import store
-from sealwatch.cloud.permits.store import Announced, NotAllowed
+from sealwatch.cloud.permits.store import Announced
+from sealwatch.cloud.refused import NotAllowed
 from sealwatch.contract import wire
 from sealwatch.contract.messages import Declaration
 from tests.cloud.world import World
