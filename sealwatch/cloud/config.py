@@ -63,6 +63,16 @@ class SiteSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     latitude_deg: Annotated[float, Meta(ge=-90, le=90, description="WGS 84.")] | None = None
     longitude_deg: Annotated[float, Meta(ge=-180, le=180, description="WGS 84.")] | None = None
     declared_status: DeclaredStatus = DeclaredStatus.POWER_CUT
+    link: Annotated[
+        Literal["mobile", "wired"], Meta(description="How its nodes report; silence over a wired link is worse.")
+    ] = "mobile"
+    uplink: Annotated[
+        str,
+        Meta(max_length=100, description="Name of the cell or line; sites that share it fall silent together."),
+    ] = ""
+    feeder: Annotated[
+        str, Meta(max_length=100, description="Name of the power line; sites that share it lose power together.")
+    ] = ""
 
 
 class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -170,6 +180,14 @@ class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     people: list[PersonSettings] = []
     channels: Annotated[list[Channel], Meta(description="Further ways to reach people.")] = []
     ladder: Annotated[list[StepSettings], Meta(description="Who is paged, in this order, until one answers.")] = []
+    heartbeat_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^\s]+)?$",
+            description="Asked for once a minute while every worker of the service is well, so that somebody outside "
+            "notices when it is not; empty: nobody is told.",
+        ),
+    ] = ""
     ladder_repeat_s: Annotated[
         float, Meta(ge=10, le=86400, description="Pause after the last step before the ladder begins again.")
     ] = 300.0

@@ -41,6 +41,7 @@ from sealwatch.cloud.ports import ChangeBus, PageChannel
 from sealwatch.cloud.registry.sync import sync
 from sealwatch.cloud.telemetry.store import open_store
 from sealwatch.cloud.telemetry.teller import Teller
+from sealwatch.cloud.watch.heartbeat import Heartbeat
 from sealwatch.cloud.watch.watcher import Watcher
 from sealwatch.cloud.web.server import build_server
 from sealwatch.cloud.web.services import WebServices
@@ -124,7 +125,16 @@ class Service:
             robots={one.name: Limits(one.per_minute) for one in self.settings.channels if isinstance(one, Robot)},
         )
         ladder = ladders.from_settings(self.settings)
-        self.watcher = Watcher(self.database, ladder=ladder, clock=self.clock, changes=self.changes)
+        heartbeat = Heartbeat(self.settings.heartbeat_url, turns=self._turns)
+        opened.callback(heartbeat.close)
+        self.watcher = Watcher(
+            self.database,
+            ladder=ladder,
+            clock=self.clock,
+            changes=self.changes,
+            connected=lambda: self.ingest.connected,
+            heartbeat=heartbeat,
+        )
         self.ingest = Ingest(
             mqtt=self.settings.mqtt,
             group=self.settings.ingest_group,

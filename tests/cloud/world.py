@@ -6,7 +6,7 @@ import itertools
 import secrets
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import Any
+from typing import Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
@@ -27,7 +27,7 @@ from sealwatch.cloud.telemetry.memory import MemoryTelemetry
 from sealwatch.cloud.watch.watcher import Watcher
 from sealwatch.contract import topics, wire
 from sealwatch.contract.codes import ClockQuality, Closure, Level, Phase
-from sealwatch.contract.messages import Alarm, Origin, Samples
+from sealwatch.contract.messages import Alarm, Origin, Samples, Status
 from sealwatch.contract.signing import public_key_text
 from sealwatch.contract.topics import Channel
 
@@ -201,6 +201,15 @@ class World:
         message = Samples(**(values | changes))
         topic = topics.topic(message.origin.site_id, message.origin.node_id, Channel.SAMPLES)
         return Arrival(topic=topic, payload=wire.encode(message))
+
+    def say(self, node_id: str = "node-1", state: Literal["online", "offline"] = "online", **changes: Any) -> None:
+        """A node's status arrives, or the broker's word that it is gone."""
+        site_id = "s1" if node_id == "node-1" else "s2"
+        now_ms = self.clock.wall_ms()
+        values: dict[str, Any] = {"site_id": site_id, "boot_id": self.boot_id, "reported_at_ms": now_ms}
+        status = Status(node_id=node_id, state=state, agent_version="1", **(values | changes))
+        topic = topics.topic(status.site_id, node_id, Channel.STATUS)
+        self.recorder.record([Arrival(topic=topic, payload=wire.encode(status))])
 
     def push(self, *alarms: Alarm) -> list[Outcome | None]:
         """Alarms arrive, in one batch."""

@@ -24,6 +24,9 @@ class Site(Base):
     latitude_deg: Mapped[float | None]  # WGS 84; null where nobody has measured it
     longitude_deg: Mapped[float | None]
     declared_status: Mapped[str] = mapped_column(String(32))
+    link: Mapped[str] = mapped_column(String(8), default="mobile", server_default="mobile")  # or wired
+    uplink: Mapped[str] = mapped_column(String(100), default="", server_default="")  # the cell or line it reports by
+    feeder: Mapped[str] = mapped_column(String(100), default="", server_default="")  # the line that brings its power
 
 
 class Node(Base):

@@ -23,6 +23,7 @@ from sealwatch.contract.messages import Alarm
 
 PERMIT: Final = "permit"
 SILENCE: Final = "silence"
+NOTE: Final = "note"  # the service's own word of something too short to wake anybody
 PACKING_UP_S: Final = 600
 """How long after a permit's end they may take to leave. A new alarm after the end has no such grace."""
 

@@ -26,7 +26,9 @@ forgotten closing would silence a site for ever."""
 
 OVERSTAY: Final = "permit_overstay"
 """What is still there after its permit's end: the service's own fact, beside that of the alarm."""
-OWN_KINDS: Final = frozenset({OVERSTAY})
+NODE_SILENT: Final = "node_silent"
+SOURCE_SILENT: Final = "source_silent"
+OWN_KINDS: Final = frozenset({OVERSTAY, NODE_SILENT, SOURCE_SILENT})
 """Kinds of fact that no node sends."""
 
 _PERSON: Final = frozenset({AlarmKind.PERSON, AlarmKind.COUNT})
@@ -126,6 +128,8 @@ RULES: Final = (
     Rule(
         reason="meter_fault", verdict="meter_fault", level=None, kinds=({AlarmKind.METER_FAULT},), at_most=Level.YELLOW
     ),
+    Rule(reason="node_silent", verdict="node_silent", level=None, kinds=({NODE_SILENT},), at_most=Level.ORANGE),
+    Rule(reason="source_silent", verdict="source_silent", level=None, kinds=({SOURCE_SILENT},), at_most=Level.YELLOW),
     Rule(reason="node_fault", verdict="node_fault", level=None, kinds=({AlarmKind.NODE_FAULT},), at_most=Level.YELLOW),
     Rule(reason="disarmed", verdict="disarmed", level=Level.YELLOW, kinds=({AlarmKind.DISARMED},)),
     Rule(

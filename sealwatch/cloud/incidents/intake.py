@@ -11,7 +11,7 @@ import secrets
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import func, or_, select, tuple_
 from sqlalchemy.orm import Session
@@ -27,6 +27,7 @@ from sealwatch.cloud.paging.ladder import Ladder
 from sealwatch.contract.codes import Level, Phase
 from sealwatch.contract.messages import Alarm
 
+_NOTED: Final = Aside(by=aside.NOTE, ref="", reason="noted")
 _ORDER = {str(Phase.START): 0, str(Phase.UPDATE): 1, str(Phase.END): 2}
 
 
@@ -101,8 +102,8 @@ class Intake:
             facts[str(row.incident_id)][fact] += row.alarms
         return facts
 
-    def take(self, alarm: Alarm) -> Taken:
-        """One alarm into its row and its site's incident."""
+    def take(self, alarm: Alarm, *, noted: bool = False) -> Taken:
+        """One alarm into its row and its site's incident. `noted`: recorded, and no incident's business yet."""
         key = (alarm.origin.node_id, alarm.alarm_id)
         row = self._rows.get(key)
         judged = self._incidents.get(row.incident_id or "") if row is not None else None
@@ -119,7 +120,7 @@ class Intake:
         if row.incident_id is not None:
             return self._fuse(row, alarm, phase=phase, before=before)
         self._note_aside(row.site_id, before, -1)
-        verdict = self._explained(row, alarm)
+        verdict = _NOTED if noted else self._explained(row, alarm)
         if verdict is None and (before is None or phase is not Phase.END):
             return self._fuse(row, alarm, phase=Phase.START, before=None)
         if verdict is not None:

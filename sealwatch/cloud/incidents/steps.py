@@ -101,9 +101,7 @@ def end_shelves(session: Session, *, now_ms: int, over_ms: int | None = None) ->
     over_ms = now_ms if over_ms is None else over_ms
     over = (
         select(Incident)
-        .where(
-            Incident.state == str(State.SHELVED), Incident.shelved_until_ms <= (now_ms if over_ms is None else over_ms)
-        )
+        .where(Incident.state == str(State.SHELVED), Incident.shelved_until_ms <= over_ms)
         .order_by(Incident.incident_id)
         .with_for_update()
         .execution_options(populate_existing=True)

@@ -39,6 +39,9 @@ def sync(session: Session, settings: CloudSettings) -> SyncReport:
             "latitude_deg": site.latitude_deg,
             "longitude_deg": site.longitude_deg,
             "declared_status": str(site.declared_status),
+            "link": site.link,
+            "uplink": site.uplink,
+            "feeder": site.feeder,
         }
         _upsert(session, Site, site.site_id, {"site_id": site.site_id} | values, added, changed)
     session.flush()  # nodes refer to sites

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,7 +27,7 @@ class SilenceIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     site_id: str = Field(max_length=64)
-    kinds: list[AlarmKind] = Field(min_length=1, max_length=len(AlarmKind))
+    kinds: list[AlarmKind | Literal["node_silent", "source_silent"]] = Field(min_length=1, max_length=32)
     source_id: str = Field(default="", max_length=64, description="One camera, meter or input; empty: the whole site.")
     from_ms: _Moment
     until_ms: _Moment

@@ -1,4 +1,5 @@
-"""The thread that notices what no message tells: permits and silences that have ended with something still there.
+"""The thread that notices what no message tells: permits and silences that have ended with something still there, and
+whoever says nothing any more; it also sends the heartbeat.
 
 `turn` is the whole of it, the thread only calls it in time. Any number of services may run it on one database: each
 thing is looked for with a read and decided again under the site's lock.
@@ -10,6 +11,7 @@ import itertools
 import logging
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 from sealwatch.base.clock import Clock
@@ -19,7 +21,8 @@ from sealwatch.cloud.incidents import recall, steps
 from sealwatch.cloud.paging.ladder import Ladder
 from sealwatch.cloud.ports import ChangeBus
 from sealwatch.cloud.silences import store as silences
-from sealwatch.cloud.watch import steady
+from sealwatch.cloud.watch import deadman, steady
+from sealwatch.cloud.watch.heartbeat import Heartbeat
 from sealwatch.cloud.watch.steady import Steady
 
 logger = logging.getLogger(__name__)
@@ -31,13 +34,25 @@ _CLOCK: Final = "clock"
 class Watcher:
     """`start` begins; `stop` ends the thread after the turn under way."""
 
-    def __init__(self, database: Database, *, ladder: Ladder, clock: Clock, changes: ChangeBus) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        ladder: Ladder,
+        clock: Clock,
+        changes: ChangeBus,
+        connected: Callable[[], bool] = lambda: True,
+        heartbeat: Heartbeat | None = None,
+    ) -> None:
+        """`connected`: whether ingestion hears its broker at this moment."""
         self._database, self._ladder, self._clock, self._changes = database, ladder, clock, changes
+        self._connected, self._heartbeat = connected, heartbeat
+        self._listening_ms: int | None = None
         self._steady: Steady | None = None
         self._distrust = False  # the clock was set back while no service ran, and silences still hold
         self._marked_ms = 0
         self.turns = 0  # how often the wheel has turned: the evidence that it lives
-        self.counters: Counter[str] = Counter({"recalled": 0, "silences_ended": 0})
+        self.counters: Counter[str] = Counter({"recalled": 0, "silences_ended": 0, "silent_changes": 0})
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
 
@@ -61,7 +76,9 @@ class Watcher:
     def turn(self) -> int:
         """Look at everything once; how many things were changed."""
         now_ms = self._now()
-        done = self._end_silences(now_ms) + self._end_shelves(now_ms) + self._recall(now_ms)
+        if self._heartbeat is not None:
+            self._heartbeat.beat(self._clock.monotonic_s())
+        done = self._end_silences(now_ms) + self._end_shelves(now_ms) + self._recall(now_ms) + self._dead_man()
         self._mark(now_ms)
         if done:
             self._changes.announce()
@@ -80,6 +97,17 @@ class Watcher:
             self._steady = woken.steady
         self._steady = steady.advance(self._steady, wall_ms=wall_ms, monotonic_s=monotonic_s)
         return self._steady.at_ms
+
+    def _dead_man(self) -> int:
+        wall_ms = self._clock.wall_ms()
+        if not self._connected():  # who hears nobody can't tell who is silent
+            self._listening_ms = None
+            return 0
+        if self._listening_ms is None or self._listening_ms > wall_ms:
+            self._listening_ms = wall_ms
+        changed = deadman.turn(self._database, ladder=self._ladder, now_ms=wall_ms, listening_ms=self._listening_ms)
+        self.counters["silent_changes"] += changed
+        return changed
 
     def _mark(self, now_ms: int) -> None:
         if now_ms - self._marked_ms < MARK_EVERY_MS:

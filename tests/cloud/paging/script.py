@@ -10,6 +10,7 @@
     80 permit until 3600      work is announced from now on, for 2 people and 5 kW; also: with hoist, vehicle
     90 permit ends            somebody ends it early
     92 silence camera_fault person 600   these kinds wake nobody for so many seconds; `silence ends`: somebody ends it
+    94 node offline           the broker says that the node is gone; `node online`: it says how it is
     95 over person            the last alarm of this kind ends; `more power_step after_w 9000`: another word of it
 
 Then what is wanted, as `pages wang@0 li@60` (every page that reached a receiver, exactly), `state notified`, and
@@ -79,6 +80,8 @@ def _do(world: World, words: list[str]) -> None:
                 "started_at_ms": last.started_at_ms,
             }
             world.push(world.alarm(kind, phase=phase, numbers=_numbers(how), **began))
+        case ["node", "online" | "offline" as state]:
+            world.say(state=state)
         case ["silence", *how]:
             with world.database.write() as session:
                 _silence(session, world, how)
