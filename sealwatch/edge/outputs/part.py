@@ -46,7 +46,7 @@ class OutputPart:
         self._due_s = float("-inf")
         self._failure: WireError | None = None
         self._evidence_ms: int | None = None
-        self._switchings = self._refusals = 0
+        self._activations = self._refusals = 0
 
     @property
     def part_id(self) -> str:
@@ -121,7 +121,7 @@ class OutputPart:
         """Works while the output is in the state it should be in, as far as it tells."""
         with self._changed:
             on, failure, confirmed = self._wanted(), self._failure, self._confirmed
-            numbers = {"on": float(on), "switchings": float(self._switchings), "refusals": float(self._refusals)}
+            numbers = {"on": float(on), "activations": float(self._activations), "refusals": float(self._refusals)}
         ok = failure is None and confirmed is not None
         reason = failure.reason if failure is not None else ("on" if on else "off") if ok else "not_switched_yet"
         return PartHealth(
@@ -151,7 +151,7 @@ class OutputPart:
             recovered, self._failure = self._failure is not None, None
             self._confirmed, self._due_s = on, now_s + (REFRESH_S if on else CHECK_S)
             self._evidence_ms = self._clock.wall_ms()
-            self._switchings += changed
+            self._activations += on and changed  # the first thing every life does is to switch it off
         if recovered:
             _logger.warning("output %s can be switched again", self.part_id)
         if changed:

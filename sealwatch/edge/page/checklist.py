@@ -28,6 +28,7 @@ class Milestones:
 
     night_ms: Mapping[str, int] = field(default_factory=dict)
     inputs_ms: Mapping[str, int] = field(default_factory=dict)
+    outputs_ms: Mapping[str, int] = field(default_factory=dict)
     alarm_ms: int | None = None
     alarm_source: str = ""
     delivered_ms: int | None = None
@@ -80,7 +81,7 @@ def judge(facts: Facts) -> list[Line]:
     lines += [_night(camera, facts.milestones) for camera in facts.cameras]
     lines += [_meter(meter, parts.get(meter)) for meter in facts.meters] or [_nothing("meter")]
     lines += _inputs([part for part in facts.health if part.kind == "input"], facts.milestones)
-    lines += _outputs([part for part in facts.health if part.kind == "output"])
+    lines += _outputs([part for part in facts.health if part.kind == "output"], facts.milestones)
     lines += [_plain("uplink", parts.get("uplink")), _clock(parts.get("clock"))]
     lines += list(_storage(facts))
     lines.append(_first_alarm(facts.milestones))
@@ -135,10 +136,10 @@ def _inputs(parts: Iterable[PartHealth], milestones: Milestones) -> list[Line]:
     return lines or [_nothing("contact")]
 
 
-def _outputs(parts: Iterable[PartHealth]) -> list[Line]:
+def _outputs(parts: Iterable[PartHealth], milestones: Milestones) -> list[Line]:
     lines = []
     for part in parts:
-        tested = part.numbers.get("activations", 0.0) > 0
+        tested = part.part_id in milestones.outputs_ms
         reason = "tested" if tested and part.ok else "not_tested" if part.ok else "failing"
         state: State = "good" if reason == "tested" else "wrong"
         lines.append(Line(item="siren", subject=part.part_id, state=state, reason=reason))

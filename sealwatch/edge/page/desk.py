@@ -130,9 +130,13 @@ class Desk:
         """Note what has been reached: called every few seconds."""
         if not self._alarms_wait():
             self._milestones.delivered()
+        health = self._health()
+        for part in health:
+            if part.kind == "output" and part.ok and part.numbers.get("activations", 0.0) > 0:
+                self._milestones.sounded(part.part_id)
         if not is_night(self._clock.wall_ms()):
             return
-        well = {part.part_id for part in self._health() if part.kind == "camera" and part.ok}
+        well = {part.part_id for part in health if part.kind == "camera" and part.ok}
         for camera_id, eyes in self._eyes.items():
             if camera_id in self._milestones.now.night_ms or camera_id not in well:
                 continue

@@ -53,6 +53,11 @@ class MilestoneKeeper:
         if now.alarm_ms is None:
             self._reach(lambda m: replace(m, alarm_ms=draft.captured_at_ms, alarm_source=draft.source_id))
 
+    def sounded(self, output_id: str) -> None:
+        """A siren or lamp has been switched on and nothing was wrong with it."""
+        if output_id not in self._now.outputs_ms:
+            self._reach(lambda m: replace(m, outputs_ms={**m.outputs_ms, output_id: self._clock.wall_ms()}))
+
     def delivered(self) -> None:
         """The service has acknowledged everything that was raised so far."""
         if self._now.alarm_ms is not None and self._now.delivered_ms is None:

@@ -54,7 +54,7 @@ def test_a_siren_is_switched_off_first_then_on_for_its_time_and_the_journal_tell
     assert bench.part.ask(5, origin="alarm", why="door").reason == "started"
     bench.pass_s(1)
     assert bench.wire.outputs == {"do1": True}
-    assert bench.part.health().reason == "on"
+    assert (bench.part.health().reason, bench.part.health().numbers["activations"]) == ("on", 1)
     bench.pass_s(5)
     assert bench.wire.outputs == {"do1": False}
     assert bench.journal() == [

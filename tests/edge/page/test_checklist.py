@@ -14,6 +14,7 @@ from sealwatch.contract.messages import PartHealth
 from sealwatch.edge.page.checklist import CameraFacts, Facts, Line, Milestones, judge
 from sealwatch.edge.page.milestones import MilestoneKeeper, WitnessedSink, is_night
 from sealwatch.edge.ports import MemorySink
+from tests.edge.page.desk_twin import served
 from tests.edge.scripted_agent import plain_draft
 
 
@@ -28,13 +29,20 @@ WELL = Facts(
         part("cam", "camera", "pictures_change"),
         part("meter", "meter", "reading", active_power_w=120.0),
         part("door", "input", "closed"),
-        part("horn", "output", "ready", activations=1),
+        part("horn", "output", "off"),
         part("uplink", "uplink", "delivering"),
         part("clock", "clock", "disciplined"),
         part("cam-footage", "recorder", "footage_kept", reach_days=40, target_days=30),
     ],
     records=True,
-    milestones=Milestones(night_ms={"cam": 1}, inputs_ms={"door": 1}, alarm_ms=1, alarm_source="cam", delivered_ms=2),
+    milestones=Milestones(
+        night_ms={"cam": 1},
+        inputs_ms={"door": 1},
+        outputs_ms={"horn": 1},
+        alarm_ms=1,
+        alarm_source="cam",
+        delivered_ms=2,
+    ),
 )
 
 
@@ -78,7 +86,8 @@ def test_where_all_is_well_every_line_is_green_but_the_one_that_only_the_service
         (with_part(part("meter", "meter", "reading", active_power_w=9e6)), "meter", "wrong", "too_large"),
         (replace(WELL, milestones=Milestones()), "contact", "wrong", "not_tested"),
         (with_part(part("door", "input", "line_cut", ok=False)), "contact", "wrong", "failing"),
-        (with_part(part("horn", "output", "ready")), "siren", "wrong", "not_tested"),
+        (replace(WELL, milestones=Milestones()), "siren", "wrong", "not_tested"),
+        (with_part(part("horn", "output", "stuck", ok=False)), "siren", "wrong", "failing"),
         (with_part(part("uplink", "uplink", "broker_unreachable", ok=False)), "uplink", "wrong", "broker_unreachable"),
         (with_part(part("clock", "clock", "never_synchronised", ok=False)), "clock", "wrong", "never_synchronised"),
         (with_part(part("clock", "clock", "source_away", ok=False)), "clock", "waiting", "source_away"),
@@ -133,6 +142,21 @@ def test_milestones_outlive_the_program_and_come_from_the_watchers_alarms(tmp_pa
     assert set(again.inputs_ms) == {"door"}
     (tmp_path / "milestones.json").write_bytes(b"{")
     assert MilestoneKeeper(tmp_path, clock).now == Milestones()
+
+
+def test_a_siren_that_sounded_once_stays_tested_after_a_restart(tmp_path: Path) -> None:
+    with served(tmp_path) as page:
+
+        def siren() -> str:
+            page.desk.look_around()
+            return next(line.reason for line in page.desk.checklist() if line.item == "siren")
+
+        page.health.append(part("horn", "output", "off", activations=0))
+        assert siren() == "not_tested"
+        page.health[-1] = part("horn", "output", "off", activations=1)
+        assert siren() == "tested"
+        page.health[-1] = part("horn", "output", "off", activations=0)
+        assert siren() == "tested"
 
 
 @pytest.mark.parametrize(("hour_utc", "night"), [(11, False), (12, True), (20, True), (21, False), (4, False)])
