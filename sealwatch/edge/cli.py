@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 from sealwatch.base import text
 from sealwatch.base.errors import CommandFailed, UsageError
+from sealwatch.base.redact import RedactingFormatter
 from sealwatch.base.text import Language
 from sealwatch.edge import identity
 from sealwatch.edge.config import VIEW_FOLDER, data_dir, load_node
@@ -20,6 +21,11 @@ from sealwatch.edge.config import VIEW_FOLDER, data_dir, load_node
 # Command -> (module, its configure function, help). Offered where the module is there, imported only when called.
 _ELSEWHERE: Final = {
     "enrol": ("sealwatch.edge.enrolment.cli", "configure", "make this machine a node, with a one-time token"),
+    "cameras": (
+        "sealwatch.edge.cameras.cli",
+        "configure",
+        "find cameras by ONVIF, read their streams, and what to set",
+    ),
     "replay": ("sealwatch.edge.cli_replay", "configure", "a recorded video through the camera's chain"),
     "page": ("sealwatch.edge.page.cli", "configure", "who may use the installer's page on the node"),
     "meter": ("sealwatch.edge.power.cli", "configure_meter", "ask a meter"),
@@ -89,11 +95,9 @@ def _load(module: str) -> Any:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.INFO, handlers=[handler])
     configuring = _load("sealwatch.edge.configuring")
     configuring.settle(arguments.config)
     try:

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from sealwatch.base import settings
 from sealwatch.base.mqtt import MqttSettings
+from sealwatch.base.redact import holds_secret
 from sealwatch.base.settings import SettingsError
 from sealwatch.contract.codes import DeclaredStatus, Level
 from sealwatch.contract.messages import Identifier
@@ -65,7 +66,12 @@ class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     camera_id: Identifier
     source: Annotated[
-        str, Meta(min_length=1, description="rtsp://host/path, /dev/video0 or a file. No user or password in it.")
+        str,
+        Meta(
+            min_length=1,
+            description="rtsp://host/path, /dev/video0 or a file. No user or password in it, only {username} and "
+            "{password} where the camera wants them in the path.",
+        ),
     ]
     username: Annotated[str, Meta(description="User name of the camera.")] = ""
     password: Annotated[str, Meta(description="Reference to the password: file:/path or env:NAME.")] = ""
@@ -329,6 +335,12 @@ def parse_node(text: str, *, name: str) -> NodeSettings:
         if twice:
             raise SettingsError(f"{name}: {field}: the id {', '.join(sorted(twice))} is used twice; give each its own")
     for camera in node.cameras:
+        if holds_secret(camera.source):
+            raise SettingsError(
+                f"{name}: cameras: {camera.camera_id}: source holds a user name or password, and this file may be "
+                'shown; name them as username and password = "file:…", and write {username} and {password} into source '
+                "where the camera wants them in its path"
+            )
         if problem := drawn_twice(camera.zones, camera.lines, camera.equipment):
             raise SettingsError(f"{name}: cameras: {camera.camera_id}: {problem}")
     try:

@@ -24,7 +24,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from sealwatch.base import settings
+from sealwatch.base import redact, settings
 from sealwatch.base.clock import Clock
 from sealwatch.edge.config import CameraSettings
 from sealwatch.edge.ports import Frame, FrameSource, Image, SourceError
@@ -58,26 +58,40 @@ class Address:
 def address_of(camera: CameraSettings) -> Address:
     """Where `camera` is. Raises SourceError for an address nobody can open and SettingsError for a missing secret."""
     source = camera.source
-    parts = urlsplit(source)
-    if parts.scheme in ("rtsp", "rtsps"):
-        host = parts.hostname or ""
-        place = f"{host}:{parts.port}" if parts.port else host
-        label = urlunsplit((parts.scheme, place, parts.path, "", ""))
-        user, password = parts.username or "", parts.password or ""
-        if camera.username:
-            user, password = camera.username, settings.secret(camera.password) if camera.password else ""
-            user, password = quote(user, safe=""), quote(password, safe="")
-        login = f"{user}:{password}@" if user else ""
-        url = urlunsplit((parts.scheme, login + place, parts.path, parts.query, ""))
-        return Address(url=url, label=label, live=True, transports=_TRANSPORTS[camera.transport])
+    if source.startswith(("rtsp://", "rtsps://")):
+        return _rtsp_address(camera)
     if source.startswith("/dev/video"):
         return Address(url=source, label=source, live=True, container_format="v4l2")
     if "://" in source:
         raise SourceError(
-            f"{parts.scheme}://…: this kind of address is not known; use rtsp://, /dev/videoN or a file",
+            f"{source.partition('://')[0]}://…: this kind of address is not known; use rtsp://, /dev/videoN or a file",
             reason="unknown_address",
         )
     return Address(url=source, label=source, live=False)
+
+
+def _rtsp_address(camera: CameraSettings) -> Address:
+    try:
+        parts = urlsplit(camera.source)
+        host, port = parts.hostname or "", parts.port
+        if "@" in camera.source.partition(parts.netloc)[2]:
+            raise ValueError  # a password with a slash in it: the host that seems to be there is a part of the secret
+    except ValueError:  # its own words would repeat what stands where the port should
+        raise SourceError(
+            "rtsp://…: this is no address; write rtsp://host:port/path, and user and password as fields of their own",
+            reason="unknown_address",
+        ) from None
+    place = f"[{host}]" if ":" in host else host
+    place = f"{place}:{port}" if port else place
+    label = redact.without_secrets(urlunsplit((parts.scheme, place, parts.path, "", "")))
+    user, password = parts.username or "", parts.password or ""
+    if camera.username:
+        user, password = camera.username, settings.secret(camera.password) if camera.password else ""
+        user, password = quote(user, safe=""), quote(password, safe="")
+    login = f"{user}:{password}@" if user else ""
+    url = urlunsplit((parts.scheme, login + place, parts.path, parts.query, ""))
+    url = url.replace("{username}", user).replace("{password}", password)
+    return Address(url=url, label=label, live=True, transports=_TRANSPORTS[camera.transport])
 
 
 def open_source(
