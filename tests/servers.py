@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -175,9 +176,9 @@ class Victoria(Server):
 class Postgres(Server):
     """PostgreSQL over a loopback port, run by an ordinary user (it refuses to run as root)."""
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, superuser: str = "sealwatch") -> None:
         super().__init__("postgresql")
-        self._binaries = binaries
+        self._binaries, self._superuser = binaries, superuser
         self.draw_ports()
         self._as: list[str] = []
         if os.geteuid() == 0:
@@ -196,7 +197,7 @@ class Postgres(Server):
         data = self.folder / "data"
         if not data.exists():
             made = subprocess.run(
-                [*self._as, str(self._binaries / "initdb"), "-D", str(data), "-U", "sealwatch", "-A", "trust",
+                [*self._as, str(self._binaries / "initdb"), "-D", str(data), "-U", self._superuser, "-A", "trust",
                  "-E", "UTF8", "--locale=C", "--no-sync"],
                 capture_output=True, text=True, cwd=self.folder,
             )  # fmt: skip
@@ -204,7 +205,7 @@ class Postgres(Server):
                 raise RuntimeError(f"initdb: {made.stderr}")
             # Roles that tests make must give their password, as in production.
             (data / "pg_hba.conf").write_text(
-                "host all sealwatch 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+                f"host all {self._superuser} 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
             )
         command = [
             *self._as, str(self._binaries / "postgres"), "-D", str(data), "-p", str(self.port),
@@ -222,6 +223,34 @@ class Postgres(Server):
             for process in self._processes:
                 process.wait(timeout=15)
         self._processes.clear()
+
+
+class Nginx(Server):
+    """The distribution's nginx with a configuration of the caller's, in the foreground."""
+
+    def __init__(self, program: str, config: Path, port: int) -> None:
+        super().__init__("nginx")
+        self._program, self._config, self._port = program, config, port
+
+    def draw_ports(self) -> None:
+        """The port stands in the caller's file."""
+
+    def start(self) -> Self:
+        def ready() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self._port)) == 0
+
+        log = str(self.folder / "error.log")
+        self._launch([self._program, "-e", log, "-c", str(self._config), "-g", "daemon off;"], ready)
+        return self
+
+
+def nginx_or_skip(config: Path, port: int) -> Nginx:
+    """nginx with this configuration, not started; skips where it is missing."""
+    program = _program("nginx")
+    if program is None:
+        pytest.skip("nginx is not installed (apt-get install nginx-light)")
+    return Nginx(program, config, port)
 
 
 def _program(name: str) -> str | None:
@@ -244,9 +273,9 @@ def victoria_or_skip() -> Victoria:
     return Victoria(program)
 
 
-def postgres_or_skip() -> Postgres:
+def postgres_or_skip(superuser: str = "sealwatch") -> Postgres:
     """The distribution's PostgreSQL, not started; skips where it is missing."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     if not found or (os.geteuid() == 0 and shutil.which("runuser") is None):
         pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    return Postgres(found[-1])
+    return Postgres(found[-1], superuser)

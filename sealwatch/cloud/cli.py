@@ -29,6 +29,7 @@ from sealwatch.cloud.downlink import cli as downlink_cli
 from sealwatch.cloud.enrolment import cli as enrolment_cli
 from sealwatch.cloud.paging.channels import trial
 from sealwatch.cloud.service import Service, channels
+from sealwatch.cloud.setup import cli as setup_cli
 from sealwatch.contract import signing
 
 _LOOK_S = 1.0
@@ -56,6 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     downlink_cli.configure(commands)
     enrolment_cli.configure(commands)
     backup_cli.configure(commands)
+    setup_cli.configure(commands)
     for command in (serve, schema, checks, one_test, key):
         command.add_argument("--config", type=Path, required=True, metavar="cloud.toml")
 

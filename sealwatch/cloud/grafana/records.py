@@ -66,14 +66,16 @@ def schema_sql() -> str:
 
 def role_sql(role: str, county: str, password: str) -> str:
     """A role that reads its county's rows and nothing else. Raises ValueError for a name that is none."""
-    if not _ROLE.match(role):
-        raise ValueError(f"{role!r} is no role name; use small letters, digits and _")
-    if not _COUNTY.match(county):
-        raise ValueError(f"{county!r} is no county code; use letters, digits, - and _")
+    return login_sql(role, password) + grant_sql(role, county)
+
+
+def login_sql(role: str, password: str) -> str:
+    """The role itself, which may only read; whoever runs it may make roles. Raises ValueError."""
+    _check_role(role)
     secret = password.replace("'", "''")
     if not password or "\\" in password or "\x00" in password:
         raise ValueError("the role's password is empty or holds a backslash; choose another")
-    # Names are checked above; the password is a literal with doubled quotes.
+    # The name is checked above; the password is a literal with doubled quotes.
     return f"""
 DO $do$ BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role}; END IF;
@@ -83,8 +85,22 @@ ALTER ROLE {role} LOGIN PASSWORD '{secret}' NOSUPERUSER NOCREATEDB NOCREATEROLE 
 ALTER ROLE {role} SET default_transaction_read_only = on;
 ALTER ROLE {role} SET statement_timeout = '15s';
 ALTER ROLE {role} SET search_path = grafana;
+"""
+
+
+def grant_sql(role: str, county: str) -> str:
+    """What the role may see; run it as the owner of the views. Raises ValueError."""
+    _check_role(role)
+    if not _COUNTY.match(county):
+        raise ValueError(f"{county!r} is no county code; use letters, digits, - and _")
+    return f"""
 GRANT USAGE ON SCHEMA grafana TO {role};
 GRANT SELECT ON {", ".join(f"grafana.{view}" for view in VIEWS)} TO {role};
 INSERT INTO grafana.counties VALUES ('{role}', '{county}')
   ON CONFLICT (role_name) DO UPDATE SET county_code = excluded.county_code;
-"""  # noqa: S608 - names are checked, the password is quoted
+"""  # noqa: S608 - both names are checked
+
+
+def _check_role(role: str) -> None:
+    if not _ROLE.match(role):
+        raise ValueError(f"{role!r} is no role name; use small letters, digits and _")

@@ -1,0 +1,1 @@
+"""From an empty server to the first enrolled node: `sealwatch cloud init`."""
