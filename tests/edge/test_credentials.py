@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from sealwatch.base.clock import SystemClock
 from sealwatch.base.settings import SettingsError
+from sealwatch.base.text import Language
 from sealwatch.edge import check
 from sealwatch.edge.config import CameraSettings, parse_node
 from sealwatch.edge.ports import MemorySink, SourceError
@@ -138,6 +139,6 @@ def test_the_check_of_a_node_shows_no_password_whether_the_camera_answers_or_not
     findings = check.try_all(probes, deadline_s=15.0)
     assert [finding.reason for finding in findings] == ["picture", "access_refused", "secret_missing"]
     told = check.as_json(findings) + repr(findings)
-    check.print_table(findings, check.Language.ZH)
+    check.print_table(findings, Language.ZH)
     output = capfd.readouterr()
     assert "Zq7" not in told + output.out + output.err
