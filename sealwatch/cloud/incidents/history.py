@@ -8,6 +8,7 @@ ladder_started                                     cycle, steps
 page_submitted, page_failed, page_retried          page_id, cycle, step, person_id, channel, attempts, outcome
 page_hastened, page_cancelled, page_reclaimed      page_id, cycle, step, person_id
 nobody_to_page                                     (empty)
+nobody_left                                        cycle: everybody on the ladder has said that they can't
 acknowledged, passed_on, closed, reopened          note; closed: closure (+ confirms); passed_on: cycle
 dispatched                                         to_person_id
 arrived, verified                                  attachments (+ latitude_deg, longitude_deg; note)

@@ -93,9 +93,10 @@ def acknowledge(session: Session, *, incident_id: str, actor: str, reason: str, 
 
 
 def pass_on(session: Session, *, incident_id: str, actor: str, reason: str, now_ms: int) -> PassOutcome:
-    """A person can't come: whoever is next on this walk up the ladder is paged at once.
+    """A person can't come: whoever is next on this walk up the ladder, and has not said the same, is paged at once.
 
-    Nobody left on it is "nobody_left"; the ladder then begins again after its pause, as it does without an answer.
+    Nobody left on it is "nobody_left", which is a line of the history: whoever watches the desk must find somebody. The
+    ladder begins again after its pause, as it does without an answer; nobody is asked twice in one walk.
     """
     incident = steps.held(session, incident_id)
     if incident is None:
@@ -107,20 +108,24 @@ def pass_on(session: Session, *, incident_id: str, actor: str, reason: str, now_
     pages = session.scalars(
         select(Page).where(Page.incident_id == incident_id).order_by(Page.cycle, Page.step).with_for_update()
     ).all()
-    cycle = pages[-1].cycle if pages else 0
-    if _has_passed_on(session, incident_id, actor=actor, cycle=cycle):
+    cycle = store.running_cycle(pages, now_ms)
+    refused = _passed_on_by(session, incident_id, cycle=cycle)
+    if actor in refused:
         return PassOutcome(name="passed_on", by=actor)
     own = actor.removeprefix("person:")
     waiting = [p for p in pages if p.state == "due" and p.cycle == cycle]
     for page in (p for p in waiting if p.person_id == own):
         page.state, page.outcome = "cancelled", "passed_on"
-    following = next((p for p in waiting if p.person_id != own), None)
+    following = next((p for p in waiting if p.person_id != own and f"person:{p.person_id}" not in refused), None)
     if following is not None:
         following.due_at_ms = min(following.due_at_ms, now_ms)
     incident.updated_at_ms = now_ms
     detail = {"cycle": cycle, "to_person_id": following.person_id if following else None}
     history.record(session, incident_id, "passed_on", at_ms=now_ms, reason=reason, actor=actor, detail=detail)
     if following is None:
+        history.record(
+            session, incident_id, "nobody_left", at_ms=now_ms, reason="all_passed_on", detail={"cycle": cycle}
+        )
         return PassOutcome(name="nobody_left", changed=True, by=actor)
     return PassOutcome(name="passed_on", changed=True, by=actor, to_person_id=following.person_id)
 
@@ -205,10 +210,8 @@ def reopen(session: Session, *, incident_id: str, actor: str, note: str = "", no
     return CloseOutcome(name="reopened", changed=True)
 
 
-def _has_passed_on(session: Session, incident_id: str, *, actor: str, cycle: int) -> bool:
+def _passed_on_by(session: Session, incident_id: str, *, cycle: int) -> set[str]:
     events = session.scalars(
-        select(IncidentEvent).where(
-            IncidentEvent.incident_id == incident_id, IncidentEvent.kind == "passed_on", IncidentEvent.actor == actor
-        )
+        select(IncidentEvent).where(IncidentEvent.incident_id == incident_id, IncidentEvent.kind == "passed_on")
     )
-    return any(event.detail.get("cycle") == cycle for event in events)
+    return {event.actor for event in events if event.detail.get("cycle") == cycle}

@@ -76,6 +76,12 @@ def pages_of(session: Session, incident_id: str) -> list[PageView]:
     ]
 
 
+def running_cycle(pages: Sequence[Page], now_ms: int = 0) -> int:
+    """The walk in which people are being asked: the latest that has begun. The next one may be planned already."""
+    begun = [page.cycle for page in pages if page.state != "due" or page.due_at_ms <= now_ms]
+    return max(begun, default=min((page.cycle for page in pages), default=0))
+
+
 def start_walk(session: Session, incident: Incident, *, now_ms: int, reason: str) -> bool:
     """Begin the ladder at once, instead of what is left of the walk before; whether somebody will be paged.
 

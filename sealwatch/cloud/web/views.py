@@ -22,6 +22,7 @@ from sealwatch.cloud.db.tables import (
     Site,
 )
 from sealwatch.cloud.incidents.states import State
+from sealwatch.cloud.paging import store
 from sealwatch.contract.codes import Level
 
 SILENT_AFTER_MS: Final = 15 * 60_000
@@ -127,7 +128,7 @@ class EventView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentView:
-    """Everything about one incident. `pages` are those of the latest walk up the ladder, which is number `cycle`."""
+    """Everything about one incident. `pages` are those of the walk up the ladder that began last: number `cycle`."""
 
     card: IncidentCard
     alarms: list[AlarmView]
@@ -182,7 +183,7 @@ def incident(session: Session, incident_id: str) -> IncidentView | None:
     events = session.scalars(
         select(IncidentEvent).where(IncidentEvent.incident_id == incident_id).order_by(IncidentEvent.id)
     ).all()
-    cycle = pages[-1].cycle if pages else 0
+    cycle = store.running_cycle(pages)
     in_ladder = {step.get("person_id", ""): step for step in row.ladder.get("steps", [])}
     return IncidentView(
         card=_cards(session, [row])[0],

@@ -259,6 +259,45 @@ SITUATIONS: Final = {
         11
         pages wang@0 li@10
         state notified""",
+    "everybody says that they can't: nobody is asked twice in one walk, the desk is told, and it begins again": """
+        0 alarm person
+        10 wang can't
+        20 li can't
+        309
+        pages wang@0 li@10
+        history nobody_left
+        state notified
+        311
+        pages wang@0 li@10 wang@310""",
+    "who said beforehand that they can't is left out when it is their turn": """
+        0 alarm person
+        10 li can't
+        20 wang can't
+        300
+        pages wang@0
+        history nobody_left""",
+    "can't in the second walk goes to the next of that walk": """
+        0 alarm person
+        300
+        361
+        pages wang@0 li@60 wang@360
+        370 wang can't
+        371
+        pages wang@0 li@60 wang@360 li@370""",
+    "can't said twice moves nobody twice": """
+        0 alarm person
+        10 wang can't
+        11 wang can't
+        200
+        pages wang@0 li@10""",
+    "can't after a restart between two walks": """
+        0 alarm person
+        10 wang can't
+        15 restart
+        20 li can't
+        300
+        pages wang@0 li@10
+        history nobody_left""",
     "a wall clock set back does not lengthen who answers for it": """
         0 alarm person
         10 wang goes
