@@ -23,6 +23,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "telemetry": ("sealwatch.cloud.telemetry.cli", "set up and keep the store of measurements", "cloud"),
     "grafana": ("sealwatch.cloud.grafana.cli", "dashboards: render them, install them", "grafana"),
     "evidence": ("sealwatch.evidence.cli", "verify evidence packs offline", "edge"),
+    "release": ("sealwatch.release.cli", "make and sign what nodes install: agent and model", "edge"),
     "models": ("sealwatch.models.cli", "fetch, convert and evaluate detection models", "models"),
     "simulate": ("sealwatch.simulator.cli", "a believable mine: meters and cameras", "edge"),
 }

@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"base"},
     "firmware_config": set(),
     "evidence": {"contract", "base"},
+    "release": {"contract", "base"},
     "edge": {"contract", "base", "evidence", "models", "firmware_config"},
     "cloud": {"contract", "base", "evidence"},
     "simulator": {"contract", "base", "firmware_config"},

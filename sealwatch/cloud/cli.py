@@ -30,6 +30,7 @@ from sealwatch.cloud.enrolment import cli as enrolment_cli
 from sealwatch.cloud.paging.channels import trial
 from sealwatch.cloud.service import Service, channels
 from sealwatch.cloud.setup import cli as setup_cli
+from sealwatch.cloud.updates import cli as update_cli
 from sealwatch.contract import signing
 
 _LOOK_S = 1.0
@@ -56,6 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     key.set_defaults(run=_key)
     downlink_cli.configure(commands)
     enrolment_cli.configure(commands)
+    update_cli.configure(commands)
     backup_cli.configure(commands)
     setup_cli.configure(commands)
     for command in (serve, schema, checks, one_test, key):

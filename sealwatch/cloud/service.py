@@ -41,6 +41,7 @@ from sealwatch.cloud.ports import ChangeBus, PageChannel
 from sealwatch.cloud.registry.sync import sync
 from sealwatch.cloud.telemetry.store import open_store
 from sealwatch.cloud.telemetry.teller import Teller
+from sealwatch.cloud.updates.files import ReleaseFiles
 from sealwatch.cloud.watch.heartbeat import Heartbeat
 from sealwatch.cloud.watch.watcher import Watcher
 from sealwatch.cloud.web.server import build_server
@@ -165,6 +166,7 @@ class Service:
             settings=self.settings,
             secret=self._secret,
             receiver=self._receiver,
+            releases=ReleaseFiles(self.data_dir),
             enrolment=self.enrolment,
             changes=self.changes,
             counters=self.counters,

@@ -213,8 +213,11 @@ class Sealed(Struct, frozen=True, kw_only=True):
 
     v: Version = 1
     type: Annotated[
-        Literal["alarm", "snapshot", "command", "config", "declaration"],
-        Meta(description="alarm and snapshot are sealed by the node's key, the others by the service's."),
+        Literal["alarm", "snapshot", "command", "config", "declaration", "update", "release"],
+        Meta(
+            description="alarm and snapshot are sealed by the node's key, release by the release key, the others by "
+            "the service's."
+        ),
     ]
     key_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$", description="First 8 bytes of SHA-256 of the public key.")]
     body: Annotated[str, Meta(description="The message as JSON text.", max_length=MAX_PAYLOAD_BYTES)]

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from sealwatch.contract import messages, topics
+from sealwatch.contract import messages, release, topics
 from sealwatch.contract.messages import CONTRACT_VERSION
 
 _TYPES: tuple[type[msgspec.Struct], ...] = (
@@ -25,6 +25,8 @@ _TYPES: tuple[type[msgspec.Struct], ...] = (
     messages.Command,
     messages.Declaration,
     messages.NodeConfig,
+    release.UpdateOffer,
+    release.Release,
     messages.Sealed,
 )
 _CHANNELS: dict[topics.Channel, tuple[str, str]] = {
@@ -37,6 +39,7 @@ _CHANNELS: dict[topics.Channel, tuple[str, str]] = {
     topics.Channel.COMMAND: ("Sealed", "Something the service asks the node to do: a Sealed whose body is a Command."),
     topics.Channel.CONFIG: ("Sealed", "Retained: a Sealed whose body is a NodeConfig."),
     topics.Channel.DECLARATION: ("Sealed", "Retained: a Sealed whose body is a Declaration."),
+    topics.Channel.UPDATE: ("Sealed", "Retained: a Sealed whose body is an UpdateOffer."),
 }
 
 

@@ -22,11 +22,12 @@ class Channel(StrEnum):
     COMMAND = "command"  # service -> node, Sealed Command, QoS 1
     CONFIG = "config"  # service -> node, Sealed NodeConfig, QoS 1, retained
     DECLARATION = "declaration"  # service -> node, Sealed Declaration, QoS 1, retained
+    UPDATE = "update"  # service -> node, Sealed UpdateOffer, QoS 1, retained
 
 
 FROM_NODE = (Channel.ALARM, Channel.SNAPSHOT, Channel.SAMPLES, Channel.STATUS, Channel.REPLY)
-TO_NODE = (Channel.ACK, Channel.COMMAND, Channel.CONFIG, Channel.DECLARATION)
-RETAINED = (Channel.STATUS, Channel.CONFIG, Channel.DECLARATION)
+TO_NODE = (Channel.ACK, Channel.COMMAND, Channel.CONFIG, Channel.DECLARATION, Channel.UPDATE)
+RETAINED = (Channel.STATUS, Channel.CONFIG, Channel.DECLARATION, Channel.UPDATE)
 
 
 class Address(NamedTuple):

@@ -21,10 +21,12 @@ from sealwatch.contract.messages import (
     Sealed,
     Snapshot,
 )
+from sealwatch.contract.release import Release, UpdateOffer
 from sealwatch.contract.topics import Address
 
 T = TypeVar("T")
-SealedType = Literal["alarm", "snapshot", "command", "config", "declaration"]
+Sealable = Alarm | Snapshot | Command | NodeConfig | Declaration | UpdateOffer | Release
+SealedType = Literal["alarm", "snapshot", "command", "config", "declaration", "update", "release"]
 # What is sealed, and as which type: the type is part of what is signed, so that one never passes for another.
 _SEALED: Final[dict[type, SealedType]] = {
     Alarm: "alarm",
@@ -32,6 +34,8 @@ _SEALED: Final[dict[type, SealedType]] = {
     Command: "command",
     NodeConfig: "config",
     Declaration: "declaration",
+    UpdateOffer: "update",
+    Release: "release",
 }
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _DECODERS: dict[type, msgspec.json.Decoder[object]] = {}
@@ -66,8 +70,9 @@ def decode(kind: type[T], payload: bytes | str) -> T:
         raise Refused("not_json", str(error)) from None
 
 
-def seal(key: Ed25519PrivateKey, message: Alarm | Snapshot | Command | NodeConfig | Declaration) -> bytes:
-    """A signed message as bytes for the wire: by the node's key what a node says, by the service's what it says."""
+def seal(key: Ed25519PrivateKey, message: Sealable) -> bytes:
+    """A signed message as bytes for the wire: by the node's key what a node says, by the service's what it says, by the
+    release key what may be installed."""
     kind = _SEALED[type(message)]
     body = encode(message).decode()
     return encode(

@@ -18,7 +18,7 @@ from sealwatch.contract.topics import Channel
 from sealwatch.edge import housekeeping, identity, life, optional, snapshots
 from sealwatch.edge.arming import ArmedSink, Arming
 from sealwatch.edge.changes import ChangeLog
-from sealwatch.edge.config import VIEW_FOLDER, MachineSettings, NodeSettings, data_dir, service_key
+from sealwatch.edge.config import VIEW_FOLDER, MachineSettings, NodeSettings, UpdateSettings, data_dir, service_key
 from sealwatch.edge.configuring import ConfigKeeper
 from sealwatch.edge.declared import DeclarationKeeper
 from sealwatch.edge.health import faults, pulse
@@ -29,6 +29,8 @@ from sealwatch.edge.health.watch import MachineWatch
 from sealwatch.edge.page.milestones import MilestoneKeeper, WitnessedSink
 from sealwatch.edge.ports import ManySources, Part, Sink
 from sealwatch.edge.supervisor import Supervisor
+from sealwatch.edge.update.keeper import UpdateKeeper
+from sealwatch.edge.update.slots import current_model
 from sealwatch.edge.uplink.commands import Handler
 from sealwatch.edge.uplink.entries import OUTBOX_FILE, Limits
 from sealwatch.edge.uplink.outbox import Outbox
@@ -113,10 +115,15 @@ class Agent:
             upkeep=self._upkeep,
             link=link,
             service_key=pinned,
-            inboxes={Channel.DECLARATION: self.declared.take, Channel.CONFIG: self._take_config},
+            inboxes={
+                Channel.DECLARATION: self.declared.take,
+                Channel.CONFIG: self._take_config,
+                Channel.UPDATE: self._take_offer,
+            },
         )
         self.ended = threading.Event()
         self.restart_wanted = False
+        self.updates: UpdateKeeper | None = None
         self.configuring = ConfigKeeper(
             path,
             settings,
@@ -126,6 +133,7 @@ class Agent:
             connected=lambda: self.publisher.connected,
             restart=self.restart,
             reply=self.publisher.say,
+            busy=lambda: self.updates is not None and self.updates.on_trial,
         )
         self.publisher.report_on(self.health)
         self._recording = optional.recording(
@@ -145,6 +153,7 @@ class Agent:
                 view_folder=self._folder / VIEW_FOLDER,
                 wires=self._wires,
                 declared=self.declared,
+                model=current_model(self._folder),
             )
         if self._recording is not None:
             watch_sink = self._recording.sink
@@ -156,6 +165,8 @@ class Agent:
         self.parts = list(make_parts(settings, watch_sink, self.clock, power_clock or self.clock))
         self.changes = ChangeLog(self._folder, self.sink, self.clock)
         self._config_path = path
+        if settings.update is not None:
+            self.updates = self._prepare_updates(settings.update)
         page = optional.page(
             settings,
             path,
@@ -173,11 +184,37 @@ class Agent:
         self._acting = Supervisor(list(self._outputs.values()), self.clock)
         self._serving = Supervisor(page, self.clock)
         self._sending = Supervisor(
-            [self.publisher, *optional.renewal(self._folder, settings, self.identity, self.clock)], self.clock
+            [
+                self.publisher,
+                *optional.renewal(self._folder, settings, self.identity, self.clock),
+                *([self.updates] if self.updates is not None else []),
+            ],
+            self.clock,
         )
         self._faults = faults.FaultState()
         self._judge_at_s = 0.0
         self._turned_s: float | None = None
+
+    def _prepare_updates(self, update: UpdateSettings) -> UpdateKeeper:
+        from sealwatch.edge.update.build import build
+
+        return build(
+            self.settings,
+            update,
+            self._folder,
+            self.identity,
+            self.clock,
+            changes=self.changes,
+            parts=self._part_health,
+            open_kinds=lambda: [alarm.kind for alarm in self.outbox.open_alarms()],
+            configuration_on_trial=lambda: self.configuring.state.outcome in {"trying", "putting_back"},
+            restart=self.restart,
+            reply=self.publisher.say,
+        )
+
+    def _take_offer(self, payload: bytes) -> None:
+        if self.updates is not None:
+            self.updates.take(payload)
 
     def _take_config(self, payload: bytes) -> None:
         self.configuring.take(payload)

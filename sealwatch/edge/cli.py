@@ -27,6 +27,7 @@ _ELSEWHERE: Final = {
         "find cameras by ONVIF, read their streams, and what to set",
     ),
     "replay": ("sealwatch.edge.cli_replay", "configure", "a recorded video through the camera's chain"),
+    "update": ("sealwatch.edge.update.cli", "configure", "updates of agent and model: how they stand, now, back"),
     "page": ("sealwatch.edge.page.cli", "configure", "who may use the installer's page on the node"),
     "meter": ("sealwatch.edge.power.cli", "configure_meter", "ask a meter"),
     "surroundings": (
@@ -116,6 +117,9 @@ def _run(arguments: argparse.Namespace) -> int:
 def _begin_anew() -> NoReturn:
     """The same program in the same process, so that systemd sees one service that goes on."""
     logging.shutdown()
+    start, slots = os.environ.get("SEALWATCH_START"), os.environ.get("SEALWATCH_SLOTS")
+    if start and slots:  # another slot may be the one to use now
+        os.execv(start, [start, slots, *sys.argv[1:]])  # noqa: S606 - the command that we were started with
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - exactly the command that we were started with
 
 

@@ -162,6 +162,19 @@ class UploadSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ) = None
 
 
+class UpdateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where releases of agent and model come from. Without this section none is taken."""
+
+    release_public_key: Annotated[str, Meta(max_length=200, description="From `sealwatch release key`.")]
+    url: Annotated[str, Meta(pattern=r"^https?://[^/]+$", description="https://host[:port] of the service.")]
+    ca_file: Annotated[str, Meta(description="CA that signed the service's certificate (PEM).")] = ""
+    certificate_file: Annotated[str, Meta(description="The node's certificate (PEM), where a proxy wants one.")] = ""
+    key_file: Annotated[str, Meta(description="Private key of that certificate (PEM).")] = ""
+    daily_mb: Annotated[
+        float, Meta(gt=0, le=10_000_000, description="MB (10^6 bytes) a day, besides what [upload] sends.")
+    ] = 20.0
+
+
 class IoModuleSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One Modbus module with contacts or relays."""
 
@@ -305,6 +318,7 @@ class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     meters: Annotated[list[MeterSettings], Meta(max_length=32)] = []
     recorder: RecorderSettings | None = None
     upload: UploadSettings | None = None
+    update: UpdateSettings | None = None
     io_modules: Annotated[list[IoModuleSettings], Meta(max_length=16)] = []
     sensors: Annotated[
         MqttSettings | None, Meta(description="Broker on the node's own network, for mqtt: terminals.")
@@ -345,6 +359,7 @@ def parse_node(text: str, *, name: str) -> NodeSettings:
             raise SettingsError(f"{name}: cameras: {camera.camera_id}: {problem}")
     try:
         service_key(node)
+        release_key(node)
     except SettingsError as error:
         raise SettingsError(f"{name}: {error}") from None
     for meter in node.meters:
@@ -397,6 +412,18 @@ def service_key(node: NodeSettings) -> Ed25519PublicKey | None:
     except ValueError:
         raise SettingsError(
             "service_public_key: not an Ed25519 public key; copy what `sealwatch cloud key` prints"
+        ) from None
+
+
+def release_key(node: NodeSettings) -> Ed25519PublicKey | None:
+    """The key of releases that this node has pinned, or None. Raises SettingsError."""
+    if node.update is None:
+        return None
+    try:
+        return public_key_from_text(node.update.release_public_key)
+    except ValueError:
+        raise SettingsError(
+            "update.release_public_key: not an Ed25519 public key; copy what `sealwatch release key` prints"
         ) from None
 
 

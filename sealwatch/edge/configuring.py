@@ -9,8 +9,8 @@ stands (`sealwatch.edge.trial`). The order of writing is such that at every mome
 
 Refusals
   reason: no_service_key | too_large | not_json | wrong_shape | unknown_key | bad_signature | not_for_this_node
-          | not_newer | busy (another one is on trial; taken after it) | not_kept (the disk or the rights refuse; it may
-          come again);
+          | not_newer | busy (another one, or an update, is on trial; taken after it)
+          | not_kept (the disk or the rights refuse; it may come again);
           invalid | other_node | unpins_service: this version is never tried
 """
 
@@ -134,12 +134,16 @@ class ConfigKeeper:
         connected: Callable[[], bool],
         restart: Callable[[], None],
         reply: Callable[[Reply], None],
+        busy: Callable[[], bool] = lambda: False,
         step: Step = _no_step,
     ) -> None:
-        """`parts` is the health that a trial is judged by; `restart` asks the agent to end and begin anew."""
+        """`parts` is the health that a trial is judged by; `restart` asks the agent to end and begin anew.
+
+        While `busy` (an update is on trial) what comes waits.
+        """
         self._files, self._settings, self._key = TrialFiles(path, step), settings, service_key
         self._clock, self._parts, self._connected = clock, parts, connected
-        self._restart, self._reply = restart, reply
+        self._restart, self._reply, self._busy = restart, reply, busy
         self._began_s = clock.monotonic_s()
         self._state = self._files.state()
         self._drifted = self._drift()
@@ -190,6 +194,8 @@ class ConfigKeeper:
             raise Refused("not_newer", f"version {config.version} does not follow {self._state.version}")
         if self._state.outcome in {"trying", "putting_back"}:
             raise Refused("busy", f"version {self._state.version} is still on trial")
+        if self._busy():
+            raise Refused("busy", "an update is on trial")
         return config
 
     def _put(self, config: NodeConfig) -> None:
@@ -234,6 +240,9 @@ class ConfigKeeper:
             self._told = True
             self._tell()
         if self._state.outcome != "trying":
+            if self._waiting and not self._busy():
+                payload, self._waiting = self._waiting, b""
+                self.take(payload)
             return
         running_s = self._clock.monotonic_s() - self._began_s
         verdict, detail = trial.judge(self._state, self._parts(), connected=self._connected(), running_s=running_s)
@@ -242,8 +251,6 @@ class ConfigKeeper:
                 self._keep(trial.confirm(self._state))
                 logger.info("configuration %d is confirmed", self._state.version)
                 self._tell()
-                if self._waiting:
-                    self.take(self._waiting)
             elif verdict == "put_back":
                 self._state = self._files.put_back(trial.put_back(self._state, "unhealthy", detail))
                 logger.warning("configuration %d is put back: %s", self._state.version, detail)

@@ -62,11 +62,13 @@ def watchers(
     view_folder: Path | None = None,
     wires: Wires | None = None,
     declared: Declared | None = None,
+    model: Path | None = None,
 ) -> list[Part]:
     """A part for each camera, meter and wire with inputs; `taps` get the packets of the cameras they are named after.
 
     Below `raw_folder` the meters' raw readings of the last seven days are kept, below `view_folder` the cameras'
     reference pictures, which camera faults are judged by. `wires` are shared with the outputs, where there are some.
+    `model` is the manifest of the person model, without it the one of the model store.
     Without `declared` the configured status holds for good. What the cameras see of work is told to the meter's rules.
 
     Raises UsageError for a profile or wire that is not known.
@@ -75,14 +77,19 @@ def watchers(
     work = WorkLog()
     eyes = NotingSink(PeopleSink(sink, declared.current), work)
     return [
-        *_cameras(node, eyes, clock, taps or {}, view_folder),
+        *_cameras(node, eyes, clock, taps or {}, view_folder, model),
         *_meters(node, sink, power_clock, raw_folder, declared, work if node.cameras else None),
         *_inputs(node, sink, clock, wires),
     ]
 
 
 def _cameras(
-    node: NodeSettings, sink: Sink, clock: Clock, taps: Mapping[str, PacketTap], view_folder: Path | None
+    node: NodeSettings,
+    sink: Sink,
+    clock: Clock,
+    taps: Mapping[str, PacketTap],
+    view_folder: Path | None,
+    model: Path | None,
 ) -> list[Part]:
     if not node.cameras:
         return []
@@ -92,7 +99,7 @@ def _cameras(
     from sealwatch.edge.video.watcher import CameraWatcher
     from sealwatch.models.errors import ModelError
 
-    detector = SharedDetector(_load_detector)
+    detector = SharedDetector(functools.partial(_load_detector, model))
     try:
         detector.prepare()
     except ModelError as error:
@@ -111,10 +118,10 @@ def _cameras(
     ]
 
 
-def _load_detector() -> Any:
+def _load_detector(model: Path | None) -> Any:
     from sealwatch.models.runtime import Detector
 
-    return Detector.load(threads=1)
+    return Detector.load(model, threads=1)
 
 
 def _meters(

@@ -23,7 +23,8 @@ def analyse(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("unit", sorted(UNITS.glob("*.service")), ids=lambda path: path.name)
 def test_systemd_takes_every_line_of_the_unit(unit: Path, tmp_path: Path) -> None:
     copy = tmp_path / unit.name
-    copy.write_text(unit.read_text().replace("/opt/sealwatch/bin/sealwatch", sys.executable))
+    program = re.compile(r"/opt/sealwatch/bin/sealwatch(-start)?(?= )")
+    copy.write_text(program.sub(sys.executable, unit.read_text()))
     read = analyse("verify", "--man=no", str(copy))
     assert (read.returncode, read.stderr) == (0, "")
 

@@ -64,9 +64,9 @@ def county(tmp_path: Path) -> Iterator[County]:
         yield County(tmp_path, broker.url)
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], within_s: float = WAIT_S) -> None:
     pause = threading.Event()
-    for _ in range(int(WAIT_S / 0.05)):
+    for _ in range(int(within_s / 0.05)):
         if condition():
             return
         pause.wait(0.05)

@@ -251,9 +251,9 @@ class Downlink(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     node_id: Mapped[str] = mapped_column(String(64))
     site_id: Mapped[str] = mapped_column(String(64))
-    channel: Mapped[str] = mapped_column(String(16))  # command, config, declaration
+    channel: Mapped[str] = mapped_column(String(16))  # command, config, declaration, update
     message_id: Mapped[str] = mapped_column(String(64))  # command_id, or channel and version
-    version: Mapped[int | None]  # of a declaration or configuration
+    version: Mapped[int | None]  # of what is retained
     body: Mapped[str] = mapped_column(Text)  # JSON; sealed when it is sent
     author: Mapped[str] = mapped_column(String(100))  # actor: "system", "person:<id>", "desk", "shell:<user>"
     created_at_ms: Mapped[int]

@@ -18,6 +18,7 @@ from sealwatch.cloud.db.tables import Downlink, Node, Person, Site
 from sealwatch.contract import wire
 from sealwatch.contract.codes import DeclaredStatus
 from sealwatch.contract.messages import Command, Declaration, NodeConfig, Permit
+from sealwatch.contract.release import UpdateOffer
 from sealwatch.contract.topics import Channel
 from sealwatch.contract.wire import Refused
 
@@ -99,7 +100,7 @@ def publish_declaration(
             declared_status=status,
             permits=holding,
         )
-        _add_retained(session, message, Channel.DECLARATION, author=author, now_ms=now_ms)
+        add_retained(session, message, Channel.DECLARATION, author=author, now_ms=now_ms)
         told += 1
     return told
 
@@ -117,7 +118,7 @@ def push_config(session: Session, *, node_id: str, toml: str, author: str, now_m
         wire.decode(NodeConfig, wire.encode(message))
     except Refused as refused:
         raise UsageError(f"the configuration cannot be sent: {refused.detail}") from None
-    _add_retained(session, message, Channel.CONFIG, author=author, now_ms=now_ms)
+    add_retained(session, message, Channel.CONFIG, author=author, now_ms=now_ms)
     return version
 
 
@@ -164,14 +165,20 @@ def _last_permits(session: Session, site_id: str) -> list[Permit]:
     return [] if last is None else wire.decode(Declaration, last.body).permits
 
 
+def next_version(session: Session, node_id: str, channel: Channel, now_ms: int) -> int:
+    """The version that the next message of a retained channel has."""
+    return _next_version(newest(session, node_id, channel), now_ms)
+
+
 def _next_version(last: Downlink | None, now_ms: int) -> int:
     """Above the last one, and above whatever a lost database may have said: the time where that is more."""
     return max((last.version or 0) + 1 if last is not None else 1, now_ms)
 
 
-def _add_retained(
-    session: Session, message: Declaration | NodeConfig, channel: Channel, *, author: str, now_ms: int
+def add_retained(
+    session: Session, message: Declaration | NodeConfig | UpdateOffer, channel: Channel, *, author: str, now_ms: int
 ) -> None:
+    """Put a new version of a retained channel down for a node."""
     session.add(
         Downlink(
             node_id=message.node_id,

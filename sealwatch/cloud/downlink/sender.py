@@ -25,16 +25,18 @@ from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.db.tables import Downlink, Node
 from sealwatch.contract import topics, wire
 from sealwatch.contract.messages import Command, Declaration, NodeConfig
+from sealwatch.contract.release import UpdateOffer
 from sealwatch.contract.topics import Channel
 
 logger = logging.getLogger(__name__)
 _LOOK_EVERY_S: Final = 1.0
 _AT_ONCE: Final = 200
 _AGAIN_S: Final = 30.0
-_KINDS: Final[dict[str, type[Command | NodeConfig | Declaration]]] = {
+_KINDS: Final[dict[str, type[Command | NodeConfig | Declaration | UpdateOffer]]] = {
     str(Channel.COMMAND): Command,
     str(Channel.CONFIG): NodeConfig,
     str(Channel.DECLARATION): Declaration,
+    str(Channel.UPDATE): UpdateOffer,
 }
 
 

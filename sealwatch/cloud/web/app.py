@@ -17,6 +17,7 @@ from sealwatch.cloud.evidence import http
 from sealwatch.cloud.evidence.preview import Previews
 from sealwatch.cloud.permits import http as permits_http
 from sealwatch.cloud.silences import http as silences_http
+from sealwatch.cloud.updates import files as release_files
 from sealwatch.cloud.web import answers, api, guard, metrics, pages, problems
 from sealwatch.cloud.web.access import COOKIE, Access, AccessMiddleware, address, safe_target
 from sealwatch.cloud.web.events import Hub
@@ -70,6 +71,8 @@ def create_app(services: WebServices, *, hub: Hub | None = None) -> FastAPI:
     app.include_router(silences_http.build(services))
     if services.receiver is not None:
         app.include_router(http.build(services.receiver))
+        if services.releases is not None:
+            app.include_router(release_files.build(services.releases, services.receiver))
     if services.enrolment is not None:
         app.include_router(enrolment_http.build(services.enrolment))
     _add_login(app, access, forms, render)

@@ -16,6 +16,7 @@ from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.enrolment.desk import Desk
 from sealwatch.cloud.evidence.receive import Receiver
 from sealwatch.cloud.ports import ChangeBus, EvidenceStore, TelemetryStore
+from sealwatch.cloud.updates.files import ReleaseFiles
 
 SHORTEST_ACCESS_TOKEN = 16
 
@@ -40,6 +41,7 @@ class WebServices:
     secret: bytes = field(repr=False)
     changes: ChangeBus
     receiver: Receiver | None = None  # takes evidence from nodes; None: this service takes none
+    releases: ReleaseFiles | None = None  # gives nodes their updates; None: this service gives none
     enrolment: Desk | None = None  # gives certificates to nodes; None: this service gives none
     counters: Callable[[], Mapping[str, int]] = _no_counters
     clock: Clock = field(default_factory=SystemClock)

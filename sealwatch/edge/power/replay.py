@@ -42,10 +42,7 @@ def replay(path: Path, declared: DeclaredStatus) -> Iterator[dict[str, Any]]:
         last_s = float(t_s[-1])
         energy_wh += analyser.energy_wh(t_s, power_w)
     if not rows.taken:
-        example = f", such as '{rows.example}'; times are Unix seconds or ISO 8601" if rows.example else ""
-        raise CommandFailed(
-            f"{path}: no row with a time and a power could be read ({rows.unreadable} unreadable{example})"
-        )
+        raise CommandFailed(f"{path}: no row with a time and a power could be read ({rows.unreadable} unreadable)")
     yield {
         "type": "summary",
         "rows": rows.taken,

@@ -108,6 +108,7 @@ PY
 PYTHONPATH=/opt/sealwatch/lib PYTHONDONTWRITEBYTECODE=1 exec /usr/bin/python3 -s -m sealwatch "$@"
 RUN
   chmod 755 "$root/opt/sealwatch/bin/sealwatch"
+  install -m 755 "$project/deploy/systemd/sealwatch-start" "$root/opt/sealwatch/bin/sealwatch-start"
   install -d "$root/opt/sealwatch/models"
   [ -z "$models" ] || find "$models" -maxdepth 1 -name '*.onnx*' -exec cp {} "$root/opt/sealwatch/models/" \;
 }
