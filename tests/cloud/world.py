@@ -204,9 +204,12 @@ class World:
 
     def say(self, node_id: str = "node-1", state: Literal["online", "offline"] = "online", **changes: Any) -> None:
         """A node's status arrives, or the broker's word that it is gone."""
-        site_id = "s1" if node_id == "node-1" else "s2"
         now_ms = self.clock.wall_ms()
-        values: dict[str, Any] = {"site_id": site_id, "boot_id": self.boot_id, "reported_at_ms": now_ms}
+        values: dict[str, Any] = {
+            "site_id": "s1" if node_id == "node-1" else "s2",
+            "boot_id": self.boot_id,
+            "reported_at_ms": now_ms,
+        }
         status = Status(node_id=node_id, state=state, agent_version="1", **(values | changes))
         topic = topics.topic(status.site_id, node_id, Channel.STATUS)
         self.recorder.record([Arrival(topic=topic, payload=wire.encode(status))])

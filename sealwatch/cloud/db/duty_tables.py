@@ -62,3 +62,13 @@ class Mark(Base):
     __tablename__ = "marks"
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     at_ms: Mapped[int]
+
+
+class IncidentSite(Base):
+    """A site of an area outage."""
+
+    __tablename__ = "incident_sites"
+    incident_id: Mapped[str] = mapped_column(ForeignKey("incidents.incident_id"), primary_key=True)
+    site_id: Mapped[str] = mapped_column(ForeignKey("sites.site_id"), primary_key=True)
+    joined_at_ms: Mapped[int]
+    back_at_ms: Mapped[int | None]  # since when none of its alarms stands

@@ -107,13 +107,17 @@ class CommandReply(Base):
 
 
 class Incident(Base):
-    """The case people work on: one or more alarms of one site. A site has at most one that is not closed."""
+    """The case people work on: one or more alarms of one site. A site has at most one that is not closed.
+
+    An area outage (`scope` "area") has alarms of many sites and stands beside theirs; `site_id` is where it began.
+    """
 
     __tablename__ = "incidents"
     __table_args__ = (
         Index(
             "ix_incidents_one_open_per_site",
             "site_id",
+            "scope",
             unique=True,
             sqlite_where=text("state <> 'closed'"),
             postgresql_where=text("state <> 'closed'"),
@@ -121,6 +125,8 @@ class Incident(Base):
     )
     incident_id: Mapped[str] = mapped_column(String(32), primary_key=True)
     site_id: Mapped[str] = mapped_column(ForeignKey("sites.site_id"), index=True)
+    scope: Mapped[str] = mapped_column(String(8), default="site", server_default="site")
+    area: Mapped[str] = mapped_column(String(200), default="", server_default="")  # "feeder/<county>:<name>" …
     level: Mapped[str] = mapped_column(String(8))
     state: Mapped[str] = mapped_column(String(16), index=True)
     verdict: Mapped[str] = mapped_column(String(64))  # the catalogue's entry `verdict.<this>` is the one-line verdict
@@ -164,7 +170,8 @@ class AlarmRecord(Base):
     alarm_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     site_id: Mapped[str] = mapped_column(String(64))
     incident_id: Mapped[str | None] = mapped_column(ForeignKey("incidents.incident_id"), index=True)
-    # Why it has no incident: "permit" (announced work covers it), "silence". Kept after an incident took it over.
+    # Why it has no incident: "permit", "silence", "note", "gathering"; "area": why it has that of its area. It stays
+    # after an incident took the alarm over.
     set_aside: Mapped[str] = mapped_column(String(16), default="", server_default="", index=True)
     set_aside_ref: Mapped[str] = mapped_column(String(64), default="", server_default="")  # of what set it aside
     kind: Mapped[str] = mapped_column(String(64))

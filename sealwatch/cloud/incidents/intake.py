@@ -17,7 +17,7 @@ from sqlalchemy import func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from sealwatch.cloud.db.tables import AlarmRecord, Incident, Site
-from sealwatch.cloud.incidents import aside, history, states
+from sealwatch.cloud.incidents import area, aside, history, outage, states
 from sealwatch.cloud.incidents.aside import Aside
 from sealwatch.cloud.incidents.fuse import OVERSTAY, Decision, Fact, OpenIncident, fuse, judge
 from sealwatch.cloud.incidents.states import State
@@ -75,7 +75,8 @@ class Intake:
         found = select(Incident).where(or_(Incident.incident_id.in_(named), Incident.site_id.in_(sites) & is_open))
         held_incidents = found.order_by(Incident.incident_id).with_for_update()
         self._incidents = {incident.incident_id: incident for incident in session.scalars(held_incidents)}
-        self._open = {i.site_id: i for i in self._incidents.values() if State(i.state) in states.OPEN}
+        own = (i for i in self._incidents.values() if i.scope != outage.AREA)
+        self._open = {i.site_id: i for i in own if State(i.state) in states.OPEN}
         self._facts = self._read_facts([incident.incident_id for incident in self._open.values()])
         self._explains = aside.load(session, sites)
         self._aside = self._read_aside(sites)
@@ -118,13 +119,20 @@ class Intake:
         else:
             _refresh(row, alarm)
         if row.incident_id is not None:
+            if judged is not None and judged.scope == outage.AREA:
+                return self._into_outage(row, judged)
             return self._fuse(row, alarm, phase=phase, before=before)
         self._note_aside(row.site_id, before, -1)
         verdict = _NOTED if noted else self._explained(row, alarm)
         if verdict is None and (before is None or phase is not Phase.END):
             return self._fuse(row, alarm, phase=Phase.START, before=None)
-        if verdict is not None:
+        still_gathers = row.set_aside == outage.GATHERING and verdict is not None and verdict.by == outage.GATHERING
+        if verdict is not None and not still_gathers:
             row.set_aside, row.set_aside_ref = verdict.by, verdict.ref
+        if verdict is not None and verdict.by == outage.AREA:
+            running = self._session.get(Incident, verdict.ref, with_for_update=True, populate_existing=True)
+            if running is not None:
+                return self._into_outage(row, running)
         self._session.add(row)
         self._note_aside(row.site_id, _fact(row), +1)
         return Taken(incident_id=None, reason=verdict.reason if verdict is not None else "ended_aside")
@@ -135,7 +143,9 @@ class Intake:
         None where it is over, or has its incident by now. What outlasted its permit is worse than the alarm alone.
         """
         row = self._rows.get((alarm.node_id, alarm.alarm_id))
-        if row is None or row.incident_id is not None or row.phase == str(Phase.END):
+        if row is None or row.incident_id is not None:
+            return None
+        if row.phase == str(Phase.END) and row.set_aside != outage.GATHERING:
             return None
         self._note_aside(row.site_id, _fact(row), -1)
         overstay = Fact(kind=OVERSTAY, level=Level(row.level), standing=True)
@@ -143,14 +153,23 @@ class Intake:
         return self._fuse(row, row, phase=Phase.START, before=None, extra=extra)
 
     def _explained(self, row: AlarmRecord, alarm: Alarm) -> Aside | None:
-        """What explains it. A silence never explains what makes the site's incident red."""
+        """What explains it. Neither a silence nor an outage explains what makes the site's incident red; an outage
+        explains nothing at a site that has an incident of its own, or that tells more than an outage would."""
         verdict = self._explains.judge(alarm, now_ms=self._now_ms)
-        if verdict is None or verdict.by != aside.SILENCE:
+        if verdict is None or verdict.by == aside.PERMIT:
             return verdict
         current = self._open.get(row.site_id)
         others = [] if current is None else self._others(current.incident_id, without=None)
-        level, _ = judge([*others, *self._set_aside(row.site_id), _fact(row)], self._declared[row.site_id])
-        return None if level is Level.RED else verdict
+        facts = [*others, *self._set_aside(row.site_id), _fact(row)]
+        level, rule = judge(facts, self._declared[row.site_id])
+        if level is Level.RED:
+            return None
+        of_area = verdict.by in (outage.AREA, outage.GATHERING)
+        return None if of_area and (current is not None or rule.verdict not in area.VERDICTS) else verdict
+
+    def _into_outage(self, row: AlarmRecord, incident: Incident) -> Taken:
+        paged = outage.take(self._session, incident, row, now_ms=self._now_ms)
+        return Taken(incident_id=incident.incident_id, reason="area_outage", paged=paged)
 
     def _set_aside(self, site_id: str) -> list[Fact]:
         return [fact for fact, alarms in self._aside[site_id].items() if alarms > 0]

@@ -1,4 +1,7 @@
-"""Alarms that were set aside, that stand, and that nothing explains any more: a permit or a silence has ended."""
+"""Alarms that were set aside, that stand, and that nothing explains any more: a permit or a silence has ended.
+
+A trouble that has waited for others of its area in vain is recalled even where it has ended meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from sealwatch.cloud.db.tables import AlarmRecord
-from sealwatch.cloud.incidents import aside
+from sealwatch.cloud.incidents import aside, outage
 from sealwatch.cloud.incidents.intake import Intake, Taken, Touched
 from sealwatch.cloud.paging.ladder import Ladder
 from sealwatch.contract.codes import Phase
@@ -17,9 +20,9 @@ from sealwatch.contract.codes import Phase
 def find(session: Session, *, now_ms: int) -> list[Touched]:
     """Their names, by site. Another worker may recall them meanwhile."""
     wanted = select(AlarmRecord).where(
-        AlarmRecord.set_aside.in_([aside.PERMIT, aside.SILENCE]),
         AlarmRecord.incident_id.is_(None),
-        AlarmRecord.phase != str(Phase.END),
+        (AlarmRecord.set_aside == outage.GATHERING)
+        | (AlarmRecord.set_aside.in_([aside.PERMIT, aside.SILENCE]) & (AlarmRecord.phase != str(Phase.END))),
     )
     rows = session.scalars(wanted.order_by(AlarmRecord.site_id, AlarmRecord.started_at_ms)).all()
     explains = aside.load(session, {row.site_id for row in rows})

@@ -187,7 +187,9 @@ def reopen(session: Session, *, incident_id: str, actor: str, note: str = "", no
     if after is None:
         return CloseOutcome(name="not_closed")
     if session.scalar(
-        select(Incident.incident_id).where(Incident.site_id == incident.site_id, Incident.state != state)
+        select(Incident.incident_id).where(
+            Incident.site_id == incident.site_id, Incident.scope == incident.scope, Incident.state != state
+        )
     ):
         return CloseOutcome(name="another_is_open")
     incident.state, incident.closure, incident.closed_at_ms = after, None, None

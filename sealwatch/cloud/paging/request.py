@@ -7,7 +7,9 @@ from typing import Final, Protocol
 from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
+from sealwatch.base.text import Language
 from sealwatch.cloud.db.tables import AlarmRecord, Incident, Page, Site
+from sealwatch.cloud.incidents import outage
 from sealwatch.cloud.paging import ladder as ladders
 from sealwatch.cloud.paging import words
 from sealwatch.cloud.ports import PageRequest
@@ -36,12 +38,13 @@ def build(session: Session, page_id: str, links: AnswerLinks, *, now_ms: int) ->
         page_id=page.page_id,
         expires_at_ms=now_ms + LINK_HOLDS_S * 1000,
     )
+    names = outage.names_of(session, incident) if incident.scope == outage.AREA else None
     story = words.Story(
         level=incident.level,
         verdict=incident.verdict,
         why=incident.reason,
-        site_zh=site.name_zh,
-        site_en=site.name_en,
+        site_zh=names[Language.ZH] if names else site.name_zh,
+        site_en=names[Language.EN] if names else site.name_en,
         township_zh=site.township_zh,
         township_en=site.township_en,
         declared_status=site.declared_status,

@@ -17,7 +17,7 @@ from typing import Final
 from sealwatch.base.clock import Clock
 from sealwatch.cloud.db.duty_tables import Mark
 from sealwatch.cloud.db.engine import Database
-from sealwatch.cloud.incidents import recall, steps
+from sealwatch.cloud.incidents import area, aside, outage, recall, steps
 from sealwatch.cloud.paging.ladder import Ladder
 from sealwatch.cloud.ports import ChangeBus
 from sealwatch.cloud.silences import store as silences
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 15.0
 MARK_EVERY_MS: Final = 30_000
 _CLOCK: Final = "clock"
+_COUNTED: Final = ("recalled", "silences_ended", "silent_changes", "area_outages")
 
 
 class Watcher:
@@ -52,7 +53,9 @@ class Watcher:
         self._distrust = False  # the clock was set back while no service ran, and silences still hold
         self._marked_ms = 0
         self.turns = 0  # how often the wheel has turned: the evidence that it lives
-        self.counters: Counter[str] = Counter({"recalled": 0, "silences_ended": 0, "silent_changes": 0})
+        self.counters: Counter[str] = Counter(
+            {"recalled": 0, "silences_ended": 0, "silent_changes": 0, "area_outages": 0}
+        )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
 
@@ -78,7 +81,8 @@ class Watcher:
         now_ms = self._now()
         if self._heartbeat is not None:
             self._heartbeat.beat(self._clock.monotonic_s())
-        done = self._end_silences(now_ms) + self._end_shelves(now_ms) + self._recall(now_ms) + self._dead_man()
+        done = self._end_silences(now_ms) + self._end_shelves(now_ms) + self._dead_man()
+        done += self._outages() + self._recall(now_ms)
         self._mark(now_ms)
         if done:
             self._changes.announce()
@@ -108,6 +112,26 @@ class Watcher:
         changed = deadman.turn(self._database, ladder=self._ladder, now_ms=wall_ms, listening_ms=self._listening_ms)
         self.counters["silent_changes"] += changed
         return changed
+
+    def _outages(self) -> int:
+        """Troubles of many sites that are one, before each of them is paged alone."""
+        with self._database.read() as session:
+            troubles = outage.waiting(session, noted=aside.NOTE)
+            if not troubles:
+                return 0
+            areas = outage.load(session)
+        late = {one: running for one in troubles if (running := areas.outage(one.site_id, one.since_ms)) is not None}
+        for one, incident_id in late.items():
+            with self._database.write() as session:
+                outage.join_one(session, one, incident_id, now_ms=self._clock.wall_ms())
+        found = area.find([one for one in troubles if one not in late], areas.of_site)
+        opened = 0
+        for together in found:
+            with self._database.write() as session:
+                now_ms = self._clock.wall_ms()
+                opened += outage.open_one(session, together, ladder=self._ladder, now_ms=now_ms) is not None
+        self.counters["area_outages"] += opened
+        return opened + len(late)
 
     def _mark(self, now_ms: int) -> None:
         if now_ms - self._marked_ms < MARK_EVERY_MS:

@@ -6,6 +6,7 @@ the session cookie does not travel with foreign POSTs, and what a browser itself
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -13,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sealwatch.base import text
 from sealwatch.base.text import Language
-from sealwatch.cloud.incidents import service
+from sealwatch.cloud.db.duty_tables import IncidentSite
+from sealwatch.cloud.incidents import outage, service
 from sealwatch.cloud.web import language as language_
 from sealwatch.cloud.web import problems, views, words
 from sealwatch.cloud.web.forms import refuse_foreign
@@ -39,6 +41,7 @@ class IncidentModel(BaseModel):
 
     incident_id: str
     site: SiteModel
+    scope: str = Field(description='"site", or "area": an outage of many sites; `site` is then where it began.')
     level: str
     state: str
     verdict: str
@@ -107,6 +110,15 @@ class EventModel(BaseModel):
     detail: dict[str, Any]
 
 
+class OutageSiteModel(BaseModel):
+    """A site of an area outage."""
+
+    model_config = ConfigDict(from_attributes=True)
+    site_id: str
+    joined_at_ms: int
+    back_at_ms: int | None = Field(description="Since when none of its alarms stands.")
+
+
 class IncidentDetailModel(IncidentModel):
     """An incident with everything that belongs to it. `pages` are those of the latest walk up the ladder."""
 
@@ -114,6 +126,7 @@ class IncidentDetailModel(IncidentModel):
     pages: list[PageModel]
     cycle: int
     events: list[EventModel]
+    sites: list[OutageSiteModel] = Field(description="Of an area outage; else empty.")
 
 
 class IncidentListModel(BaseModel):
@@ -184,9 +197,10 @@ def build(services: WebServices) -> APIRouter:
         """One incident with its alarms, pages and history."""
         with services.database.read() as session:
             found = views.incident(session, incident_id)
+            sites = outage.sites_of(session, incident_id)
         if found is None:
             raise Problem(404, "unknown_incident")
-        return _detail(found, language_.of_request(request))
+        return _detail(found, sites, language_.of_request(request))
 
     @router.post("/incidents/{incident_id}/acknowledge", tags=["incidents"], responses={404: _PROBLEM, 409: _PROBLEM})
     def acknowledge(request: Request, incident_id: str, body: AcknowledgeModel) -> OutcomeModel:
@@ -265,6 +279,7 @@ def _card_values(card: views.IncidentCard, language: Language) -> dict[str, Any]
     return {
         "incident_id": card.incident_id,
         "site": SiteModel.model_validate(card.site, from_attributes=True),
+        "scope": card.scope,
         "level": card.level,
         "state": card.state,
         "verdict": card.verdict,
@@ -280,11 +295,12 @@ def _card_values(card: views.IncidentCard, language: Language) -> dict[str, Any]
     }
 
 
-def _detail(found: views.IncidentView, language: Language) -> IncidentDetailModel:
+def _detail(found: views.IncidentView, sites: Sequence[IncidentSite], language: Language) -> IncidentDetailModel:
     return IncidentDetailModel(
         **_card_values(found.card, language),
         alarms=[AlarmModel.model_validate(alarm, from_attributes=True) for alarm in found.alarms],
         pages=[PageModel.model_validate(page, from_attributes=True) for page in found.pages],
         cycle=found.cycle,
         events=[EventModel.model_validate(event, from_attributes=True) for event in found.events],
+        sites=[OutageSiteModel.model_validate(site) for site in sites],
     )

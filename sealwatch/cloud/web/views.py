@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import case, func, select
@@ -21,6 +21,7 @@ from sealwatch.cloud.db.tables import (
     Quarantined,
     Site,
 )
+from sealwatch.cloud.incidents import outage
 from sealwatch.cloud.incidents.states import State
 from sealwatch.cloud.paging import store
 from sealwatch.contract.codes import Level
@@ -52,7 +53,8 @@ class IncidentCard:
     """An incident as a line of a list."""
 
     incident_id: str
-    site: SiteView
+    site: SiteView  # of an area outage: where it began, under the area's name
+    scope: str = "site"  # or area
     level: str
     state: str
     verdict: str
@@ -258,7 +260,8 @@ def _cards(session: Session, rows: Sequence[Incident]) -> list[IncidentCard]:
     return [
         IncidentCard(
             incident_id=row.incident_id,
-            site=sites[row.site_id],
+            site=_place(session, row, sites[row.site_id]),
+            scope=row.scope,
             level=row.level,
             state=row.state,
             verdict=row.verdict,
@@ -273,6 +276,13 @@ def _cards(session: Session, rows: Sequence[Incident]) -> list[IncidentCard]:
         )
         for row in rows
     ]
+
+
+def _place(session: Session, row: Incident, site: SiteView) -> SiteView:
+    if row.scope != outage.AREA:
+        return site
+    names = outage.names_of(session, row)
+    return replace(site, name_zh=names[Language.ZH], name_en=names[Language.EN])
 
 
 def actor_person(actor: str | None) -> str | None:
