@@ -12,6 +12,7 @@ nobody_left                                        cycle: everybody on the ladde
 acknowledged, passed_on, closed, reopened          note; closed: closure (+ confirms); passed_on: cycle
 dispatched                                         to_person_id
 arrived, verified                                  attachments (+ latitude_deg, longitude_deg; note)
+arrived, checked_in (came late, moves nothing)     key, taken_at_ms, accuracy_m, as `checkin.CheckIn`
 handled                                            closure, note: said by one, to be confirmed by another
 closing_refused, shelved                           note (shelved: until_ms)
 shelf_ended                                        (empty)

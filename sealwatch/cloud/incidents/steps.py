@@ -25,7 +25,7 @@ LONGEST_SHELF_S: Final = 7 * 24 * 3600
 class StepOutcome:
     """What became of a step. "not_now": the table has no such line for the state it is in (`state`)."""
 
-    name: Literal["done", "not_now", "unknown_incident", "bad_end", "no_reason", "same_person"]
+    name: Literal["done", "not_now", "unknown_incident", "bad_end", "no_reason", "same_person", "unknown_person"]
     state: str = ""
 
     @property
@@ -48,10 +48,13 @@ def arrive(
     latitude_deg: float | None = None,
     longitude_deg: float | None = None,
     attachments: tuple[str, ...] = (),
+    more: Mapping[str, Any] | None = None,
     now_ms: int,
 ) -> StepOutcome:
-    """到场: `actor` is on site. Position in WGS 84 where the telephone gave one; `attachments` are evidence hashes."""
-    detail = {"latitude_deg": latitude_deg, "longitude_deg": longitude_deg, "attachments": list(attachments)}
+    """到场: `actor` is on site. Position in WGS 84 where the telephone gave one; `attachments` are evidence hashes;
+    `more` is what else the history keeps."""
+    place = {"latitude_deg": latitude_deg, "longitude_deg": longitude_deg, "attachments": list(attachments)}
+    detail = {**(more or {}), **place}
     return _step(session, incident_id, Event.ARRIVED, actor, now_ms, detail=detail, takes_on=actor)
 
 

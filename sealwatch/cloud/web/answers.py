@@ -17,13 +17,14 @@ from sealwatch.base.text import Language
 from sealwatch.cloud.auth.links import AnswerLink, LinkRefusal
 from sealwatch.cloud.evidence.preview import Previews
 from sealwatch.cloud.incidents import service
-from sealwatch.cloud.web import incident_page
+from sealwatch.cloud.web import incident_page, step_forms
 from sealwatch.cloud.web import language as language_
 from sealwatch.cloud.web.events import Hub
 from sealwatch.cloud.web.pages import picture_response, the_incident
 from sealwatch.cloud.web.problems import Problem
 from sealwatch.cloud.web.render import Renderer
 from sealwatch.cloud.web.services import WebServices
+from sealwatch.cloud.web.step_forms import Doer
 from sealwatch.cloud.web.views import IncidentView
 
 _STATUS: Final = {
@@ -62,6 +63,8 @@ def build(services: WebServices, render: Renderer, previews: Previews, hub: Hub)
             evidence=services.evidence,
             pictures_url=f"/a/{token}/pictures",
         )
+        actor = f"person:{link.person_id}"
+        values |= incident_page.acting(request, incident, language=language, actor=actor, by_link=True)
         values |= _answer_values(incident, link, language) | {"token_url": f"/a/{token}", "stamp": stamp}
         return render.page(request, "answer.html", values, events_url=f"/a/{token}/events")
 
@@ -90,6 +93,13 @@ def build(services: WebServices, render: Renderer, previews: Previews, hub: Hub)
     def preview(token: str, sha256: str) -> Response:
         return picture_response(services, found(token)[1], sha256, previews=previews)
 
+    def resolve(_request: Request, token: str, _form_token: str) -> Doer:
+        link = opened(token)
+        return Doer(link.incident_id, f"person:{link.person_id}", f"/a/{token}")
+
+    steps_ = APIRouter(prefix="/a", include_in_schema=False)
+    step_forms.add(steps_, services, resolve)
+
     @router.get("/events")
     async def events(
         request: Request, token: str, seen: Annotated[str | None, Query(max_length=64)] = None
@@ -97,7 +107,10 @@ def build(services: WebServices, render: Renderer, previews: Previews, hub: Hub)
         opened(token)
         return hub.response(request.headers.get("last-event-id", seen))
 
-    return router
+    both = APIRouter()
+    both.include_router(router)
+    both.include_router(steps_)
+    return both
 
 
 def _answer_values(incident: IncidentView, link: AnswerLink, language: Language) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,9 +17,12 @@ from sealwatch.cloud.web.problems import ErrorPage, Problem
 from sealwatch.contract.upload import FILES_PATH, ITEMS_PATH, MAX_PIECE_BYTES
 
 MOST_BODY_BYTES: Final = 16 * 1024
+MOST_PICTURE_BYTES: Final = 16 * 1024 * 1024
+"""Of a form with a picture as a telephone's camera makes it, where no script has made it smaller."""
+_WITH_PICTURE: Final = re.compile(r"/(?:incidents|a)/[^/]+/(?:arrive|verify)")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _CSP: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
@@ -31,7 +35,7 @@ def security_headers(web: WebSettings) -> dict[str, str]:
         "X-Frame-Options": "DENY",
         # Answer links carry their authority in the path: it must never leave for another site.
         "Referrer-Policy": "same-origin",
-        "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+        "Permissions-Policy": "camera=(), microphone=(), geolocation=(self)",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
         "X-Robots-Tag": "noindex, nofollow",
@@ -73,7 +77,8 @@ class Guard:
         if _host_name(headers.get("host", "")) not in self._hosts:
             await self._refuse(scope, receive, send_with_headers, 400, "unknown_host")
         elif _too_long(headers.get("content-length"), most_bytes):
-            await self._refuse(scope, receive, send_with_headers, 413, "too_large")
+            name = "picture_too_large" if most_bytes == MOST_PICTURE_BYTES else "too_large"
+            await self._refuse(scope, receive, send_with_headers, 413, name)
         else:
             await self._app(scope, _Bounded(receive, most_bytes), send_with_headers)
 
@@ -98,7 +103,9 @@ class _Bounded:
 
 
 def _most_bytes(path: str) -> int:
-    return MAX_PIECE_BYTES if path.startswith((ITEMS_PATH, FILES_PATH)) else MOST_BODY_BYTES
+    if path.startswith((ITEMS_PATH, FILES_PATH)):
+        return MAX_PIECE_BYTES
+    return MOST_PICTURE_BYTES if _WITH_PICTURE.fullmatch(path) else MOST_BODY_BYTES
 
 
 def _too_long(length: str | None, most_bytes: int) -> bool:

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from starlette.requests import Request
+
 from sealwatch.base.text import Language
 from sealwatch.cloud.evidence.preview import size_px
 from sealwatch.cloud.ports import EvidenceStore, Series, TelemetryStore
-from sealwatch.cloud.web import story
+from sealwatch.cloud.web import life, step_forms, story, words
 from sealwatch.cloud.web.curve import Curve, Window, draw
-from sealwatch.cloud.web.views import AlarmView, IncidentView
+from sealwatch.cloud.web.views import AlarmView, EventView, IncidentView
+from sealwatch.contract.codes import Closure
 
 logger = logging.getLogger(__name__)
 METRIC: Final = "active_power_w"
@@ -62,6 +65,7 @@ def shared(
     return {
         "incident": incident,
         "picture": shown[0],
+        "sent_pictures": sent_pictures(incident, evidence, pictures_url),
         "more_pictures": [picture for picture in shown[1:] if picture.state == "shown"],
         "chart": chart(incident, telemetry, now_ms=now_ms),
         "paging": story.paging(language, incident),
@@ -70,17 +74,41 @@ def shared(
     }
 
 
+def acting(
+    request: Request, incident: IncidentView, *, language: Language, actor: str, by_link: bool = False
+) -> dict[str, Any]:
+    """The template values of what `actor` may do now, and of what became of their last press."""
+    card = incident.card
+    said = request.query_params.get(step_forms.SAID, "")
+    return {
+        "choices": life.choices(incident, actor=actor, by_link=by_link),
+        "stages": life.stages(incident),
+        "closures": [(int(c), story.closure(language, int(c))) for c in Closure],
+        "said_as": story.closure(language, card.handled_as),
+        "shelf_hours": step_forms.SHELF_HOURS,
+        "said": words.phrase(language, f"steps.said.{said}", "") if said.isidentifier() else "",
+    }
+
+
+def sent_pictures(incident: IncidentView, evidence: EvidenceStore, url: str) -> list[tuple[Picture, EventView]]:
+    """The pictures that people sent from the site, the newest first, with the line of history each came with."""
+    sent = [(sha256, event) for event in reversed(incident.events) for sha256 in event.attachments()][:_MOST_PICTURES]
+    read = [(_read(sha256, evidence, url, source_id="", at_ms=event.at_ms), event) for sha256, event in sent]
+    return [(picture, event) for picture, event in read if picture.state == "shown"]
+
+
 def pictures(alarms: Sequence[AlarmView], evidence: EvidenceStore, url: str) -> list[Picture]:
     """The pictures of the alarms, never an empty list: what can be shown first, within that the newest first."""
     found: dict[str, Picture] = {}
     for alarm in sorted(alarms, key=lambda a: a.started_at_ms, reverse=True):
         if alarm.snapshot_sha256 is not None and len(found) < _MOST_PICTURES:
-            found.setdefault(alarm.snapshot_sha256, _picture(alarm, alarm.snapshot_sha256, evidence, url))
+            sha256, at_ms = alarm.snapshot_sha256, alarm.started_at_ms
+            found.setdefault(sha256, _read(sha256, evidence, url, source_id=alarm.source_id, at_ms=at_ms))
     shown_first = sorted(found.values(), key=lambda picture: picture.state != "shown")
     return shown_first or [Picture(state="none")]
 
 
-def _picture(alarm: AlarmView, sha256: str, evidence: EvidenceStore, url: str) -> Picture:
+def _read(sha256: str, evidence: EvidenceStore, url: str, *, source_id: str, at_ms: int) -> Picture:
     try:
         data = evidence.get(sha256)
     except ValueError:
@@ -94,8 +122,8 @@ def _picture(alarm: AlarmView, sha256: str, evidence: EvidenceStore, url: str) -
     return Picture(
         state="shown",
         url=f"{url}/{sha256}",
-        source_id=alarm.source_id,
-        at_ms=alarm.started_at_ms,
+        source_id=source_id,
+        at_ms=at_ms,
         width_px=width_px,
         height_px=height_px,
     )

@@ -11,16 +11,16 @@ from starlette.responses import RedirectResponse, Response
 
 from sealwatch.cloud.evidence.preview import Previews
 from sealwatch.cloud.incidents import service
-from sealwatch.cloud.web import incident_page, story, views
+from sealwatch.cloud.web import incident_page, step_forms, story, views
 from sealwatch.cloud.web import language as language_
+from sealwatch.cloud.web.actor import actor_of
 from sealwatch.cloud.web.forms import FIELD, Forms
 from sealwatch.cloud.web.problems import Problem
 from sealwatch.cloud.web.render import Renderer
 from sealwatch.cloud.web.services import WebServices
-from sealwatch.contract.codes import Closure
+from sealwatch.cloud.web.step_forms import Doer
 
 RECENT: Final = 8
-DESK: Final = "desk"
 _CURSOR: Final = re.compile(r"(\d{1,16})-([0-9A-Za-z_.-]{1,64})")
 _IMAGES: Final = ("image/jpeg", "image/png", "image/webp")
 _MAGIC: Final = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"RIFF", "image/webp"))
@@ -67,7 +67,8 @@ def build(services: WebServices, render: Renderer, forms: Forms, previews: Previ
             evidence=services.evidence,
             pictures_url=f"/incidents/{incident_id}/pictures",
         )
-        values |= {"closures": [(int(c), story.closure(language, c)) for c in Closure], "stamp": stamp}
+        values |= incident_page.acting(request, found, language=language, actor=actor_of(request))
+        values["stamp"] = stamp
         return render.page(request, "incident.html", values, events_url="/events")
 
     @router.get("/incidents/{incident_id}/pictures/{sha256}")
@@ -83,7 +84,19 @@ def build(services: WebServices, render: Renderer, forms: Forms, previews: Previ
         return picture_response(services, found, sha256, previews=previews)
 
     _build_changes(router, services, forms)
+    _build_steps(router, services, forms)
     return router
+
+
+def _build_steps(router: APIRouter, services: WebServices, forms: Forms) -> None:
+    def resolve(request: Request, incident_id: str, form_token: str) -> Doer:
+        forms.check(request, form_token)
+        return Doer(incident_id, actor_of(request), f"/incidents/{incident_id}")
+
+    below = APIRouter(prefix="/incidents", include_in_schema=False)
+    step_forms.add(below, services, resolve)
+    step_forms.add_desk(below, services, resolve)
+    router.include_router(below)
 
 
 def _build_changes(router: APIRouter, services: WebServices, forms: Forms) -> None:
@@ -98,46 +111,25 @@ def _build_changes(router: APIRouter, services: WebServices, forms: Forms) -> No
     @router.post("/incidents/{incident_id}/acknowledge")
     def acknowledge(request: Request, incident_id: str, form_token: FormToken = "") -> Response:
         forms.check(request, form_token)
+        actor, now_ms = actor_of(request), services.clock.wall_ms()
         with services.database.write() as session:
-            outcome = service.acknowledge(
-                session, incident_id=incident_id, actor=DESK, reason="desk", now_ms=services.clock.wall_ms()
-            )
+            outcome = service.acknowledge(session, incident_id=incident_id, actor=actor, reason="desk", now_ms=now_ms)
         return back(incident_id, outcome.name)
 
     @router.post("/incidents/{incident_id}/next")
     def page_next(request: Request, incident_id: str, form_token: FormToken = "") -> Response:
         forms.check(request, form_token)
+        actor, now_ms = actor_of(request), services.clock.wall_ms()
         with services.database.write() as session:
-            outcome = service.pass_on(
-                session, incident_id=incident_id, actor=DESK, reason="desk", now_ms=services.clock.wall_ms()
-            )
-        return back(incident_id, outcome.name)
-
-    @router.post("/incidents/{incident_id}/close")
-    def close(
-        request: Request,
-        incident_id: str,
-        closure: Annotated[Closure, Form()],
-        note: Annotated[str, Form(max_length=500)] = "",
-        form_token: FormToken = "",
-    ) -> Response:
-        forms.check(request, form_token)
-        with services.database.write() as session:
-            outcome = service.close(
-                session,
-                incident_id=incident_id,
-                actor=DESK,
-                closure=closure,
-                note=note.strip(),
-                now_ms=services.clock.wall_ms(),
-            )
+            outcome = service.pass_on(session, incident_id=incident_id, actor=actor, reason="desk", now_ms=now_ms)
         return back(incident_id, outcome.name)
 
     @router.post("/incidents/{incident_id}/reopen")
     def reopen(request: Request, incident_id: str, form_token: FormToken = "") -> Response:
         forms.check(request, form_token)
+        actor, now_ms = actor_of(request), services.clock.wall_ms()
         with services.database.write() as session:
-            outcome = service.reopen(session, incident_id=incident_id, actor=DESK, now_ms=services.clock.wall_ms())
+            outcome = service.reopen(session, incident_id=incident_id, actor=actor, now_ms=now_ms)
         return back(incident_id, outcome.name)
 
 

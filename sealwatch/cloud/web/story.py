@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sealwatch.base import text
 from sealwatch.base.text import Language
+from sealwatch.cloud.maps import datum
+from sealwatch.cloud.maps.datum import Position
 from sealwatch.cloud.web import words
 from sealwatch.cloud.web.views import EventView, IncidentView, PageView, actor_person
 from sealwatch.contract.codes import Closure
@@ -34,7 +35,8 @@ class Step:
     at_ms: int | None
 
 
-_STEPS = ("dispatched", "arrived", "verified", "handled", "closing_refused", "shelved")
+_STEPS = ("dispatched", "arrived", "checked_in", "verified", "handled", "closing_refused", "shelved")
+_SENT_LATER_MS = 60_000
 _PERSON_KINDS = frozenset({"acknowledged", "passed_on", "closed", "reopened", *_STEPS})
 
 
@@ -50,7 +52,7 @@ def actor(language: Language, event_actor: str | None, name: str | None) -> str:
 def history(language: Language, incident: IncidentView) -> list[Line]:
     """The history, newest first."""
     lines = [
-        Line(at_ms=event.at_ms, weight=_weight(event.kind), sentence=_sentence(language, event, incident.people))
+        Line(at_ms=event.at_ms, weight=_weight(event.kind), sentence=_sentence(language, event, incident))
         for event in incident.events
     ]
     return lines[::-1]
@@ -87,7 +89,8 @@ def _weight(kind: str) -> str:
     return "page" if kind.startswith("page_") or kind in {"ladder_started", "nobody_to_page"} else "alarm"
 
 
-def _sentence(language: Language, event: EventView, people: Mapping[str, str]) -> str:
+def _sentence(language: Language, event: EventView, incident: IncidentView) -> str:
+    people = incident.people
     key = f"web.event.{event.kind}"
     if key not in text.catalogue():  # written by a newer version of the service
         return f"{event.kind} · {event.reason}"
@@ -107,7 +110,35 @@ def _sentence(language: Language, event: EventView, people: Mapping[str, str]) -
         cycle=detail.get("cycle", ""),
         closure=closure,
     )
-    return f"{sentence} · {note}" if note else sentence
+    return " · ".join([sentence, *_proofs(language, event, incident), *([note] if note else [])])
+
+
+def _proofs(language: Language, event: EventView, incident: IncidentView) -> list[str]:
+    """What a check-in proves: how far from the site, with how many pictures, and when it was made if it came later."""
+    detail, site = event.detail, incident.card.site
+    proofs = []
+    here = _position(detail.get("latitude_deg"), detail.get("longitude_deg"))
+    there = _position(site.latitude_deg, site.longitude_deg)
+    if here is not None and there is not None:
+        distance = words.distance(datum.distance_m(here, there))
+        proofs.append(text.say(language, "steps.proof.distance", distance=distance))
+    elif event.kind in {"arrived", "checked_in"}:
+        proofs.append(text.say(language, f"steps.proof.{'no_position' if here is None else 'site_unmeasured'}"))
+    if event.attachments():
+        proofs.append(text.say(language, "steps.proof.pictures", n=len(event.attachments())))
+    taken_at_ms = detail.get("taken_at_ms")
+    if isinstance(taken_at_ms, int) and abs(event.at_ms - taken_at_ms) > _SENT_LATER_MS:
+        proofs.append(text.say(language, "steps.proof.later", at=words.clock_time(language, taken_at_ms, event.at_ms)))
+    until_ms = detail.get("until_ms")
+    if isinstance(until_ms, int):
+        proofs.append(text.say(language, "steps.proof.until", at=words.clock_time(language, until_ms, event.at_ms)))
+    return proofs
+
+
+def _position(latitude_deg: Any, longitude_deg: Any) -> Position | None:
+    if isinstance(latitude_deg, int | float) and isinstance(longitude_deg, int | float):
+        return Position(latitude_deg, longitude_deg)
+    return None
 
 
 def _level(language: Language, value: Any) -> str:

@@ -40,6 +40,8 @@ class SiteView:
     township_zh: str
     township_en: str
     declared_status: str
+    latitude_deg: float | None
+    longitude_deg: float | None
 
     def name(self, language: Language) -> str:
         return self.name_en if language is Language.EN else self.name_zh
@@ -66,6 +68,10 @@ class IncidentCard:
     acknowledged_name: str | None  # the person's name; None for the desk
     closed_at_ms: int | None
     closure: int | None
+    handled_by: str | None  # actor who said what it was; a second person confirms it
+    handled_name: str | None
+    handled_as: int | None
+    shelved_until_ms: int | None
 
     @property
     def closed(self) -> bool:
@@ -125,7 +131,13 @@ class EventView:
     actor: str
     actor_name: str | None
     reason: str
+    to_state: str
     detail: dict[str, Any]
+
+    def attachments(self) -> list[str]:
+        """Hashes of the pictures that a person sent with it."""
+        found = self.detail.get("attachments")
+        return [str(sha256) for sha256 in found] if isinstance(found, list) else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +152,9 @@ class IncidentView:
     people: dict[str, str]
 
     def snapshot_hashes(self) -> set[str]:
-        return {alarm.snapshot_sha256 for alarm in self.alarms if alarm.snapshot_sha256}
+        """Every picture that belongs to the incident: those of its alarms, and those its people sent."""
+        sent = {sha256 for event in self.events for sha256 in event.attachments()}
+        return sent | {alarm.snapshot_sha256 for alarm in self.alarms if alarm.snapshot_sha256}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,7 +268,7 @@ def _cards(session: Session, rows: Sequence[Incident]) -> list[IncidentCard]:
         site.site_id: _site(site)
         for site in session.scalars(select(Site).where(Site.site_id.in_({row.site_id for row in rows})))
     }
-    wanted = {actor_person(row.acknowledged_by) for row in rows} - {None}
+    wanted = {actor_person(actor) for row in rows for actor in (row.acknowledged_by, row.handled_by)} - {None}
     found = session.scalars(select(Person).where(Person.person_id.in_(wanted)))
     names = {person.person_id: person.name for person in found}
     return [
@@ -273,6 +287,10 @@ def _cards(session: Session, rows: Sequence[Incident]) -> list[IncidentCard]:
             acknowledged_name=_named(names, row.acknowledged_by),
             closed_at_ms=row.closed_at_ms,
             closure=row.closure,
+            handled_by=row.handled_by,
+            handled_name=_named(names, row.handled_by),
+            handled_as=row.handled_as,
+            shelved_until_ms=row.shelved_until_ms,
         )
         for row in rows
     ]
@@ -303,6 +321,8 @@ def _site(site: Site) -> SiteView:
         township_zh=site.township_zh,
         township_en=site.township_en,
         declared_status=site.declared_status,
+        latitude_deg=site.latitude_deg,
+        longitude_deg=site.longitude_deg,
     )
 
 
@@ -349,6 +369,7 @@ def _event(event: IncidentEvent, people: dict[str, Person]) -> EventView:
         actor=event.actor,
         actor_name=_named({i: p.name for i, p in people.items()}, event.actor),
         reason=event.reason,
+        to_state=event.to_state,
         detail=dict(event.detail),
     )
 

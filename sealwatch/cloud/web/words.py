@@ -86,6 +86,13 @@ def power(watts: float) -> str:
     return f"{kilowatts:.{digits}f}".rstrip("0").rstrip(".") + " kW" if digits else f"{kilowatts:.0f} kW"
 
 
+def distance(metres: float) -> str:
+    """A distance on the ground: 35 m, 1.2 km, 58 km."""
+    if metres < 1000:
+        return f"{metres:.0f} m"
+    return f"{metres / 1000:.1f} km" if metres < 10_000 else f"{metres / 1000:.0f} km"
+
+
 _UNITS: Final = {
     "w": "W", "kw": "kW", "kwh": "kWh", "wh": "Wh", "v": "V", "a": "A", "s": "s", "ms": "ms", "px": "px",
     "hz": "Hz", "db": "dB", "dbm": "dBm", "percent": "%", "c": "°C", "mb": "MB", "m": "m",

@@ -86,7 +86,7 @@ def test_an_answer_in_one_window_shows_in_another_without_reloading(scene: Scene
         until(inspector, lambda b: "值班台已应答" in words(b, "actions"))
         until(desk, lambda b: "值班台已应答" in words(b, "actions"))
         assert desk.execute_script("return window.untouched") is True
-        assert "值班台应答：到场" in words(desk, "history")
+        assert "值班台应答：去现场" in words(desk, "history")
         assert not desk.find_elements("id", "acknowledge")
         assert complaints(inspector) == complaints(desk) == []
 

@@ -113,7 +113,7 @@ def test_the_incident_page_answers_what_where_since_when_and_who(scene: Scene, c
         "井家沟主井", "枸乃甸乡", "02:14:07 起", "7 分钟前", "申报断电",
         "井口有 2 人进入,已 6 分钟", "提升样用电 4 次", "118.2 s", "91 %",
         "王建国", "已通知，未应答", "李秀英", "呼叫中", "张伟", "待呼叫",
-        "到场", "转下一人", "级别由橙升为红",
+        "我去现场", "转下一人", "级别由橙升为红",
     ):  # fmt: skip
         assert words in read, words
 
@@ -295,7 +295,7 @@ def test_acknowledging_stops_the_paging_and_tells_open_pages(scene: Scene, clien
     assert "值班台已应答" in html
     assert "报警后 7 分钟" in html
     assert 'id="acknowledge"' not in html
-    assert "值班台应答：到场" in html
+    assert "值班台应答：去现场" in html
 
 
 def test_paging_the_next_one_hastens_who_is_due(scene: Scene, client: TestClient) -> None:
@@ -317,7 +317,7 @@ def test_closing_keeps_reason_and_note_and_can_be_undone(scene: Scene, client: T
     html = client.get(f"/incidents/{RED}").text
     assert "已结案：设备正常维修" in html
     assert "值班台结案：设备正常维修 · 电工检修 &lt;b&gt;" in html
-    assert 'id="closing"' not in html
+    assert 'id="step-close"' not in html
     assert client.post(f"/incidents/{RED}/reopen", data={"form_token": token}).status_code == 303
     assert "值班台重新打开" in client.get(f"/incidents/{RED}").text
 

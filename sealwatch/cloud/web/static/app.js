@@ -36,9 +36,15 @@
   var known = {};
   document.querySelectorAll("[data-live]").forEach(function (r) { known[r.id] = essence(r); });
 
+  // A region in which somebody is writing is left alone until it is sent.
+  function inUse(region) {
+    return Array.prototype.some.call(region.querySelectorAll("textarea, input[type=file], input[type=radio]"), function (f) {
+      return f.type === "radio" ? f.checked !== f.defaultChecked : f.value !== f.defaultValue;
+    });
+  }
   function exchange(old, fresh) {
     var next = essence(fresh);
-    if (known[old.id] === next) return;
+    if (known[old.id] === next || inUse(old)) return;
     var active = document.activeElement, focused = old.contains(active) ? active.id : "";
     old.querySelectorAll("details[open]").forEach(function (e) {
       var same = fresh.querySelector("#" + CSS.escape(e.id));
