@@ -15,6 +15,7 @@ from sealwatch import __version__
 from sealwatch.cloud.enrolment import http as enrolment_http
 from sealwatch.cloud.evidence import http
 from sealwatch.cloud.evidence.preview import Previews
+from sealwatch.cloud.load import http as load_http
 from sealwatch.cloud.permits import http as permits_http
 from sealwatch.cloud.silences import http as silences_http
 from sealwatch.cloud.updates import files as release_files
@@ -67,6 +68,7 @@ def create_app(services: WebServices, *, hub: Hub | None = None) -> FastAPI:
     app.include_router(pages.build(services, render, forms, previews))
     app.include_router(answers.build(services, render, previews, hub))
     app.include_router(api.build(services))
+    app.include_router(load_http.build(services))
     app.include_router(permits_http.build(services))
     app.include_router(silences_http.build(services))
     if services.receiver is not None:

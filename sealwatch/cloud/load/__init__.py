@@ -1,0 +1,1 @@
+"""How many alarms and pages people get, after EEMUA 191: floods, chattering, the loudest sources."""
