@@ -27,6 +27,7 @@ from sealwatch.cloud.db.engine import open_engine
 from sealwatch.cloud.db.place import database_url, unusable
 from sealwatch.cloud.downlink import cli as downlink_cli
 from sealwatch.cloud.enrolment import cli as enrolment_cli
+from sealwatch.cloud.evidence import cli as evidence_cli
 from sealwatch.cloud.paging.channels import trial
 from sealwatch.cloud.service import Service, channels
 from sealwatch.cloud.setup import cli as setup_cli
@@ -58,6 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     downlink_cli.configure(commands)
     enrolment_cli.configure(commands)
     update_cli.configure(commands)
+    evidence_cli.configure(commands)
     backup_cli.configure(commands)
     setup_cli.configure(commands)
     for command in (serve, schema, checks, one_test, key):

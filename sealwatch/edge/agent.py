@@ -105,6 +105,15 @@ class Agent:
         self.arming = Arming(self._folder, self.sink, self.clock, self.declared)
         self._wires = optional.wires(settings, self.clock)
         self._outputs = optional.outputs(settings, self._wires, self._folder, self.clock, self.declared)
+        self._recording = optional.recording(
+            settings,
+            self._folder,
+            self.identity,
+            self.sink,
+            boot_id=self.outbox.boot_id,
+            clock=self.clock,
+            clock_state=self.clock_watch,
+        )
         self.publisher = Publisher(
             self.outbox,
             site_id=settings.site_id,
@@ -136,15 +145,6 @@ class Agent:
             busy=lambda: self.updates is not None and self.updates.on_trial,
         )
         self.publisher.report_on(self.health)
-        self._recording = optional.recording(
-            settings,
-            self._folder,
-            self.identity,
-            self.sink,
-            boot_id=self.outbox.boot_id,
-            clock=self.clock,
-            clock_state=self.clock_watch,
-        )
         watch_sink: Sink = self.sink
         if make_parts is watchers:
             make_parts = functools.partial(
@@ -226,6 +226,7 @@ class Agent:
             "disarm": self.arming.disarm,
             **housekeeping.commands(health=self.health, restart=self.restart),
             **optional.output_commands(self._outputs),
+            **({"clip": self._recording.clip} if self._recording is not None else {}),
         }
 
     def start(self) -> None:

@@ -43,6 +43,8 @@ def queue_command(
     node = _node(session, node_id)
     if name == "disarm" and not (arguments or {}).get("permit"):
         _check_persons(session, arguments or {})
+    if name == "clip":  # footage shows people: who has looked is part of its manifest
+        arguments = {**(arguments or {}), "asked_by": author}
     command = Command(
         site_id=node.site_id,
         node_id=node_id,

@@ -18,6 +18,7 @@ from sealwatch.contract.codes import ClockQuality
 from sealwatch.edge.config import NodeSettings, RecorderSettings
 from sealwatch.edge.ports import Part, Sink
 from sealwatch.edge.recorder import ring
+from sealwatch.edge.recorder.asked import ClipCommand
 from sealwatch.edge.recorder.clips import ClipRules
 from sealwatch.edge.recorder.footage import INDEX_FILE, Footage
 from sealwatch.edge.recorder.recorder import CameraRecorder, RecorderRules
@@ -181,6 +182,7 @@ class Recording:
         self.uploader = _uploader(node, self.opener, key, clock)
         self.parts: list[Part] = [*self.recorders, *([self.uploader] if self.uploader is not None else [])]
         self.chain = SentChain(self.opener)
+        self.clip = ClipCommand(self.opener, [recorder.camera_id for recorder in self.recorders], clock, power)
         self.taps: dict[str, QueueTap] = {r.camera_id: r.tap for r in self.recorders}
         self.sink = RecordingSink(inner, self.recorders, power)
 

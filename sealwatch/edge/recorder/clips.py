@@ -45,6 +45,7 @@ class ClipJob(msgspec.Struct, frozen=True, kw_only=True):
     from_ms: int
     to_s: float | None = None
     cut_short: str = ""
+    asked_by: str = ""
 
 
 def wants_clip(draft: AlarmDraft, camera_id: str) -> bool:

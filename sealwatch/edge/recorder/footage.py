@@ -385,6 +385,8 @@ class Footage:
     def _seal_clip(self, job: ClipJob, made: Cut | None, files: list[FileEntry]) -> None:
         from_ms, to_ms = _window_ms(job, made)
         notes = {"reason": job.reason} if job.reason else {}
+        if job.asked_by:
+            notes["asked_by"] = job.asked_by
         if job.cut_short:
             notes["cut_short"] = job.cut_short
         if made is None and job.cut_short != "index_damaged":

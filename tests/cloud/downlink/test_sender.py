@@ -188,3 +188,11 @@ def test_disarming_wants_two_people_of_the_registry_before_it_is_even_sent(world
         session.add(Person(person_id="wang", name="王", level=1))
     with pytest.raises(UsageError, match="second=li names nobody"):
         ask(world, "disarm", first="wang", second="li")
+
+
+def test_a_clip_is_asked_for_in_the_name_of_whoever_asks_and_of_nobody_else(made: Made) -> None:
+    world, _, broker = made
+    ask(world, "clip", camera="cam-1", asked_by="person:somebody-else")
+    broker.connect()
+    [(_, payload, _)] = broker.take()
+    assert wire.unseal(Command, payload, KEY.public_key()).arguments == {"camera": "cam-1", "asked_by": "desk"}
