@@ -19,7 +19,19 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 TARGET = FOLDER.parent / "docs" / "benchmarks.md"
-NAMES = ("chain", "vision", "power", "meter_line", "sampler", "outbox", "recorder", "ingest", "telemetry", "kills")
+NAMES = (
+    "chain",
+    "vision",
+    "power",
+    "meter_line",
+    "sampler",
+    "outbox",
+    "recorder",
+    "ingest",
+    "telemetry",
+    "kills",
+    "cloud_kills",
+)
 _LIBRARIES = ("av", "opencv-python-headless", "onnxruntime", "paho-mqtt", "SQLAlchemy")
 
 

@@ -5,6 +5,7 @@ Each runs on a free loopback port with its data in a folder of its own, and can 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -214,6 +215,17 @@ class Postgres(Server):
         ready = [str(self._binaries / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port), "-q"]
         self._launch(command, lambda: subprocess.run(ready).returncode == 0)
         return self
+
+    def kill_all(self) -> None:
+        """SIGKILL to the server and every process of it: as a power cut, but for what the kernel holds."""
+        master = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        for pid in (master, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+        for process in self._processes:
+            process.wait(timeout=15)
+        self._processes.clear()
 
     def stop(self) -> None:
         """Fast shutdown: SIGINT through `runuser` reaches the server itself."""
