@@ -28,6 +28,7 @@ NAMES = (
     "outbox",
     "recorder",
     "ingest",
+    "cloud_ingest",
     "telemetry",
     "kills",
     "cloud_kills",

@@ -30,6 +30,9 @@ TO_NODE = (Channel.ACK, Channel.COMMAND, Channel.CONFIG, Channel.DECLARATION, Ch
 RETAINED = (Channel.STATUS, Channel.CONFIG, Channel.DECLARATION, Channel.UPDATE)
 
 
+_CHANNELS = {str(channel): channel for channel in Channel}
+
+
 class Address(NamedTuple):
     """A parsed topic."""
 
@@ -51,6 +54,7 @@ def wildcard(channel: Channel) -> str:
 def parse(value: str) -> Address | None:
     """The parts of a topic, or None where it is not one of ours."""
     match = _TOPIC.match(value)
-    if match is None or match[3] not in set(Channel):
+    channel = None if match is None else _CHANNELS.get(match[3])
+    if match is None or channel is None:
         return None
-    return Address(match[1], match[2], Channel(match[3]))
+    return Address(match[1], match[2], channel)

@@ -46,7 +46,7 @@ class LaneSpec:
 LANES: Final = (
     LaneSpec(name="alarms", shared=(Channel.ALARM, Channel.REPLY), plain=(Channel.STATUS,)),
     LaneSpec(name="pictures", shared=(Channel.SNAPSHOT,), inflight=50, batch=20),
-    LaneSpec(name="samples", shared=(Channel.SAMPLES,), inflight=200, batch=100),
+    LaneSpec(name="samples", shared=(Channel.SAMPLES,), batch=500),
 )
 
 

@@ -164,9 +164,11 @@ def _roll(connection: sqlite3.Connection, series_id: int, from_ms: int, to_ms: i
         )
 
 
-def note_late(connection: sqlite3.Connection, series_id: int, at_ms: Sequence[int]) -> None:
-    """Mark the hours of points that roll-ups have passed already; part of the transaction that writes them."""
-    done_ms = progress(connection).rolled_to_ms
+def note_late(connection: sqlite3.Connection, series_id: int, at_ms: Sequence[int], done_ms: int) -> None:
+    """Mark the hours of points that roll-ups have passed already; part of the transaction that writes them.
+
+    `done_ms` is `rolled_to_ms` of `progress`, read inside that transaction.
+    """
     if min(at_ms, default=done_ms) >= done_ms:
         return
     hours = {at // HOUR_MS * HOUR_MS for at in at_ms if at < done_ms}

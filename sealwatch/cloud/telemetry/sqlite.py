@@ -94,20 +94,23 @@ class SqliteTelemetry:
         with self._write_lock:
             new: dict[tuple[str, str, str, str], int] = {}
             with self._transaction() as writer:
-                for block in blocks:
-                    self._write(writer, new, block)
+                done_ms = rollups.progress(writer).rolled_to_ms
+                rows = [row for block in blocks for row in self._rows(writer, new, block, done_ms)]
+                writer.executemany(_WRITE, rows)
             self._series_ids.update(new)
 
-    def _write(
-        self, writer: sqlite3.Connection, new: dict[tuple[str, str, str, str], int], block: columns.Columns
-    ) -> None:
+    def _rows(
+        self,
+        writer: sqlite3.Connection,
+        new: dict[tuple[str, str, str, str], int],
+        block: columns.Columns,
+        done_ms: int,
+    ) -> Iterator[tuple[int, int, float | None]]:
         for metric, column in block.values.items():
             series_id = self._series(new, (block.site_id, metric, block.source_id, block.node_id))
-            writer.executemany(
-                _WRITE,
-                [(series_id, at, columns.finite(value)) for at, value in zip(block.at_ms, column, strict=True)],
-            )
-            rollups.note_late(writer, series_id, block.at_ms)
+            rollups.note_late(writer, series_id, block.at_ms, done_ms)
+            for at, value in zip(block.at_ms, column, strict=True):
+                yield series_id, at, columns.finite(value)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -233,6 +233,28 @@ def test_samples_that_cannot_be_stored_now_are_not_acknowledged_and_alarms_go_on
     assert names(world.recorder.record([samples])) == [("stored", "taken")]
 
 
+def test_samples_that_come_again_change_nothing_and_leave_no_row(world: World) -> None:
+    again = world.samples()
+    assert names(world.recorder.record([again, again])) == [("stored", "taken")] * 2
+    assert names(world.recorder.record([again])) == [("stored", "taken")]
+    now_ms = world.clock.wall_ms()
+    found = world.telemetry.read(site_id="s1", metric="active_power_w", from_ms=0, to_ms=now_ms + 1)
+    assert len(found["meter-1"].at_ms) == 1
+    assert count(world, Received) == 0
+
+
+def test_samples_are_taken_while_the_database_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.recorder.record([world.samples()])  # the registry has been read
+
+    def away() -> None:
+        raise OSError("the database is away")
+
+    monkeypatch.setattr(world.database, "write", away)
+    assert names(world.recorder.record([world.samples()])) == [("stored", "taken")]
+    with pytest.raises(StoreUnavailable):
+        world.push(world.alarm("person"))
+
+
 def test_samples_that_the_store_can_never_take_are_quarantined(build_world: Callable[..., World]) -> None:
     world = build_world(telemetry=Flaky(ValueError("no such column")))
     assert names(world.recorder.record([world.samples()])) == [("quarantined", "not_storable")]
