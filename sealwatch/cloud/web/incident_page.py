@@ -15,7 +15,7 @@ from sealwatch.cloud.ports import EvidenceStore, Series, TelemetryStore
 from sealwatch.cloud.web import life, step_forms, story, words
 from sealwatch.cloud.web.curve import Curve, Window, draw
 from sealwatch.cloud.web.views import AlarmView, EventView, IncidentView
-from sealwatch.contract.codes import Closure
+from sealwatch.contract.codes import AlarmKind, Closure
 
 logger = logging.getLogger(__name__)
 METRIC: Final = "active_power_w"
@@ -26,6 +26,10 @@ AFTERMATH_MS: Final = 15 * 60 * 1000
 _MOST_METERS: Final = 3
 _MOST_PICTURES: Final = 6
 _MOST_POINTS: Final = 600
+CHARTED: Final = frozenset(
+    {AlarmKind.POWER_STEP, AlarmKind.HOIST_LIKE_CYCLE, AlarmKind.POWER_ANOMALY, AlarmKind.METER_FAULT}
+)
+"""Alarms whose picture is a chart that the node drew of its meter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +102,10 @@ def sent_pictures(incident: IncidentView, evidence: EvidenceStore, url: str) -> 
 
 
 def pictures(alarms: Sequence[AlarmView], evidence: EvidenceStore, url: str) -> list[Picture]:
-    """The pictures of the alarms, never an empty list: what can be shown first, within that the newest first."""
+    """The pictures of the alarms, never an empty list: what can be shown first, within that cameras before the charts
+    of meters, within that the newest first."""
     found: dict[str, Picture] = {}
-    for alarm in sorted(alarms, key=lambda a: a.started_at_ms, reverse=True):
+    for alarm in sorted(alarms, key=lambda a: (a.kind in CHARTED, -a.started_at_ms)):
         if alarm.snapshot_sha256 is not None and len(found) < _MOST_PICTURES:
             sha256, at_ms = alarm.snapshot_sha256, alarm.started_at_ms
             found.setdefault(sha256, _read(sha256, evidence, url, source_id=alarm.source_id, at_ms=at_ms))

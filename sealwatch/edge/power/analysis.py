@@ -94,6 +94,11 @@ class Analyser:
         """How far the baseline has been learnt: 0 to 1."""
         return self._baseline.learning
 
+    @property
+    def hoist_trips(self) -> list[tuple[float, float]]:
+        """Start and end of the trips that stand behind the alarm of now, at most the last 40; empty without one."""
+        return [(p.start_s, p.end_s) for train in self._hoist.trains if train.raised for p in train.pulses]
+
     def declare(self, declared: DeclaredStatus, permits: Sequence[Permit] | None) -> None:
         """What the site declares from now on; `permits` None where nobody has said which there are. An envelope that
         no longer holds ends with its next minute."""

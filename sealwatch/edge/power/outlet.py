@@ -6,6 +6,9 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 
+import numpy as np
+import numpy.typing as npt
+
 from sealwatch.edge.ports import Sink
 from sealwatch.edge.power.ring import RawRing
 
@@ -61,6 +64,17 @@ class Outlet:
             self._send(rows)
         elif rows[0][0] <= self._raw_until_s:
             self._send([row for row in rows if row[1] > self._raw_sent_ms])
+
+    def kept(self, from_ms: int, to_ms: int) -> npt.NDArray[np.void] | None:
+        """Raw readings of a span, the latest included; None where the node keeps none or its disk can't be read."""
+        if self._ring is None:
+            return None
+        self.flush()
+        try:
+            return self._ring.read(from_ms, to_ms)
+        except OSError as error:
+            _log.warning("raw readings of %s cannot be read: %s", self._source_id, error)
+            return None
 
     def close(self) -> None:
         """Send everything, the running minute included."""

@@ -18,6 +18,7 @@ from sealwatch.edge.activity import Activity
 from sealwatch.edge.config import MeterSettings
 from sealwatch.edge.declared import Declared, DeclaredNow
 from sealwatch.edge.ports import AlarmDraft, MeterBus, MeterError, Reading, Sink
+from sealwatch.edge.power import chart
 from sealwatch.edge.power.analysis import Analyser, Verdict
 from sealwatch.edge.power.bus import Lines
 from sealwatch.edge.power.learnt import LearntFile
@@ -85,6 +86,7 @@ class MeterWatcher:
         self._outlet = Outlet(sink, settings.meter_id, per_minute=settings.uplink == "minutes", ring=ring)
         self._slow_due_s = 0.0
         self._meter = MeterState()
+        self._trips: list[tuple[float, float]] = []
         self._polls = self._answers = 0
         self._run_id = secrets.token_hex(8)  # seconds since the machine's start repeat after a restart
 
@@ -172,6 +174,7 @@ class MeterWatcher:
         self._outlet.take(now_s, now_ms, values)
         self._keep_up(now_s, now_ms)
         findings = self._analyser.feed(np.array([now_s]), np.array([values["active_power_w"]]))
+        self._trips = self._analyser.hoist_trips or self._trips
         self._meter, told = meter.advance(self._meter, now_s, values)
         own = [
             Verdict(AlarmKind.METER_FAULT, level, transition, self._holds.declared_status) for level, transition in told
@@ -242,6 +245,7 @@ class MeterWatcher:
                 sentence_zh=zh,
                 sentence_en=en,
                 numbers={"lost_s": (now_ms - started_ms) / 1000},
+                snapshot_jpeg=self._chart(chart.Marks(started_ms=started_ms), now_ms),
             )
         )
 
@@ -274,7 +278,30 @@ class MeterWatcher:
             sentence_zh=zh,
             sentence_en=en,
             numbers=found.numbers,
+            snapshot_jpeg=self._chart(self._marks(verdict, started_ms, now_s, now_ms), now_ms),
         )
+
+    def _marks(self, verdict: Verdict, started_ms: int, now_s: float, now_ms: int) -> chart.Marks:
+        """What the chart of a verdict points at."""
+        hoisting = verdict.kind is AlarmKind.HOIST_LIKE_CYCLE
+        trips = self._trips if hoisting else []
+        return chart.Marks(
+            started_ms=started_ms,
+            trips=[
+                (now_ms - round((now_s - a) * 1000), now_ms - round((now_s - b) * 1000))
+                for a, b in trips
+                if b > verdict.transition.started_s
+            ],
+            limit_w=verdict.transition.numbers.get("limit_w"),
+        )
+
+    def _chart(self, marks: chart.Marks, now_ms: int) -> bytes | None:
+        """The power around an alarm as a small picture; an alarm goes without it where nothing was kept."""
+        from_ms, to_ms = chart.span_ms(marks.started_ms, now_ms)
+        kept = self._outlet.kept(from_ms, to_ms + 1)
+        if kept is None or not len(kept):
+            return None
+        return chart.draw(kept["at_ms"], kept["active_power_w"], from_ms=from_ms, to_ms=to_ms, marks=marks)
 
     def _alarm_id(self, kind: AlarmKind, subject: str, started: int) -> str:
         """The same from start to end of one alarm, and never that of another."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from sealwatch.edge.ports import MemorySink
 from sealwatch.edge.power.bus import Dlt645Bus, Lines
 from sealwatch.edge.power.line import Line
 from sealwatch.edge.power.profiles import load_profile, parse_profile, profile_names
+from sealwatch.edge.power.ring import RawRing
 from sealwatch.edge.power.rules.meter import MeterState, advance
 from sealwatch.edge.power.watcher import MeterWatcher, meter_watchers
 from sealwatch.edge.power.wire import NullModem
@@ -39,7 +41,14 @@ class StoppingClock(ManualClock):
 
 
 class Bench:
-    def __init__(self, load: Load, *, run_s: float, declared: DeclaredStatus = DeclaredStatus.POWER_CUT) -> None:
+    def __init__(
+        self,
+        load: Load,
+        *,
+        run_s: float,
+        declared: DeclaredStatus = DeclaredStatus.POWER_CUT,
+        ring: RawRing | None = None,
+    ) -> None:
         self.stop = threading.Event()
         self.clock = StoppingClock(self.stop, run_s)
         self.twin = MeterTwin(load, address="42", seconds=self.clock.monotonic_s)
@@ -47,7 +56,7 @@ class Bench:
         line = Line(lambda: NullModem(self.twin.hear, self.clock), clock=self.clock)
         bus = Dlt645Bus(line, load_profile("dlt645-2007-three-phase"))
         self.watcher = MeterWatcher(
-            SETTINGS, declared=FixedDeclared(declared), sink=self.sink, clock=self.clock, bus=bus
+            SETTINGS, declared=FixedDeclared(declared), sink=self.sink, clock=self.clock, bus=bus, ring=ring
         )
 
     def run(self) -> None:
@@ -76,6 +85,27 @@ def test_the_demo_load_at_a_cut_off_site_tells_the_story_in_both_languages() -> 
     assert "declared cut off" in hoist.sentence_en
     assert hoist.started_at_ms == pytest.approx(1_715_227_200_000 + 60_000, abs=4000)
     assert hoist.numbers["trips"] == 2
+
+
+def test_every_alarm_of_a_meter_that_keeps_its_seconds_brings_a_small_chart(tmp_path: Path) -> None:
+    bench = Bench(demo_load(), run_s=400, ring=RawRing(tmp_path, "meter-1"))
+    bench.run()
+    charts = [a.snapshot_jpeg for a in bench.sink.alarms]
+    assert len(charts) == 2
+    for jpeg in charts:
+        assert jpeg is not None
+        assert jpeg[:2] == b"\xff\xd8"
+        assert len(jpeg) <= 20_000
+
+
+def test_a_disk_that_fails_costs_the_chart_and_not_the_alarm(tmp_path: Path) -> None:
+    ring = RawRing(tmp_path / "ring", "meter-1")
+    bench = Bench(demo_load(), run_s=400, ring=ring)
+    (tmp_path / "ring").rmdir()
+    (tmp_path / "ring").write_text("no folder any more")
+    bench.run()
+    assert [a.kind for a in bench.sink.alarms] == [AlarmKind.POWER_STEP, AlarmKind.HOIST_LIKE_CYCLE]
+    assert [a.snapshot_jpeg for a in bench.sink.alarms] == [None, None]
 
 
 def test_samples_leave_in_batches_and_none_is_lost() -> None:
