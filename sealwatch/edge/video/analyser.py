@@ -17,6 +17,7 @@ from sealwatch.edge.video.faults import FaultWatch
 from sealwatch.edge.video.finds import Find, search
 from sealwatch.edge.video.gate import GateResult, MotionGate
 from sealwatch.edge.video.geometry import Box
+from sealwatch.edge.video.held import HeldWatch
 from sealwatch.edge.video.liveness import LoopWatch
 from sealwatch.edge.video.places import Places
 from sealwatch.edge.video.ports import Demand, ObjectDetector, StageTimes
@@ -58,6 +59,7 @@ class Analyser:
         self._awake_s = float("-inf")
         self._faults = FaultWatch(view)
         self._loops = None if camera.repeat else LoopWatch()  # a file that is meant to repeat itself is no fraud
+        self._held = HeldWatch()
         self.change_map = ChangeMap(surroundings)
         self._attention, self._rules = AttentionState(), AttentionSettings()
         self._tracks = TrackState()
@@ -139,9 +141,13 @@ class Analyser:
     def _look_at_picture(self, frame: Frame) -> list[Decision]:
         """Whether the picture can be trusted."""
         now_s, now_ms = frame.monotonic_s, frame.captured_at_ms
-        decisions = [self._decider.fault(c, frame) for c in self._faults.look(frame.grey, now_s=now_s, now_ms=now_ms)]
-        loop = self._loops and self._loops.look(frame.grey, now_s=now_s, now_ms=now_ms)
-        return [*decisions, self._decider.loop(loop, frame)] if loop else decisions
+        faults = self._faults.look(frame.grey, now_s=now_s, now_ms=now_ms)
+        known = self._faults.certain_of_view
+        doubts = [self._held.look(frame.grey, in_place=known, now_s=now_s, now_ms=now_ms)]
+        if self._loops is not None:
+            doubts.append(self._loops.look(frame.grey, fresh=self._faults.fresh, now_s=now_s, now_ms=now_ms))
+        told = [self._decider.doubt(doubt, frame) for doubt in doubts if doubt is not None]
+        return [*(self._decider.fault(change, frame) for change in faults), *told]
 
     def _search(self, frame: Frame, crops: Sequence[attention.Interest]) -> list[Find]:
         if not crops:

@@ -14,7 +14,7 @@ from sealwatch.edge.video.equipment import EquipmentChange
 from sealwatch.edge.video.faults import FaultChange
 from sealwatch.edge.video.geometry import Box
 from sealwatch.edge.video.lines import Crossing
-from sealwatch.edge.video.liveness import LoopChange
+from sealwatch.edge.video.liveness import Doubt
 from sealwatch.edge.video.presence import PresenceRule, Transition
 
 REDRAWN: Final = "zones_redrawn"  # why an alarm ends whose place is no longer watched as it was
@@ -99,16 +99,17 @@ class Decider:
             marks=change.regions,
         )
 
-    def loop(self, change: LoopChange, frame: Frame) -> Decision:
-        """Of a stream that is a recording."""
+    def doubt(self, doubt: Doubt, frame: Frame) -> Decision:
+        """Of a picture that may not be what is before the camera."""
         return self._decision(
             frame,
             AlarmKind.LIVENESS,
-            change.phase,
+            doubt.phase,
+            about=doubt.about,
             level=Level.ORANGE,
-            reason="sequence_repeats" if change.phase is Phase.START else "sequence_new_again",
-            started_at_ms=change.since_ms,
-            numbers={"period_s": change.period_s},
+            reason=doubt.reason,
+            started_at_ms=doubt.since_ms,
+            numbers=doubt.numbers,
         )
 
     def presence(self, rule: PresenceRule, zone: str, transition: Transition, frame: Frame) -> Decision:
@@ -159,9 +160,10 @@ class Decider:
         zone: str = "",
         score: float = 1.0,
         code: str = "",
+        about: str = "",
         **rest: Any,
     ) -> Decision:
-        key = (kind.value, zone, code)
+        key = (kind.value, zone, code or about)
         if phase is Phase.START:
             self._ids[key] = self._new_id()
         return Decision(

@@ -9,7 +9,7 @@ waited for: `signal_loss`.)
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from sealwatch.edge.ports import Image
 from sealwatch.edge.video import condition, delays
 from sealwatch.edge.video.condition import Condition, Shift
 from sealwatch.edge.video.delays import Delayed
+from sealwatch.edge.video.stillness import StillnessWatch
 from sealwatch.edge.video.views import Anchor, View
 
 OFF_DELAY_S: Final = 4.0
@@ -28,10 +29,10 @@ _ENOUGH_TO_MEASURE: Final = 14  # ... to believe a small displacement: one large
 _MOST_ANCHORS: Final = 8
 _ANCHOR_WAIT_S: Final = 60.0
 _MOVED: Final = 0.02  # parts of the picture's width
-_FROZEN_S: Final = 4.0
 _SHAKE_WINDOW_S: Final = 3.0
 _JUMP: Final = 0.006  # parts of the picture's width that are worth seeing
 _CLEAR_JUMP: Final = 0.45
+_CERTAIN_LIKENESS: Final = 0.8
 
 # Seconds that a fault must be there: short where it is beyond doubt.
 _ON_DELAY_S: Final = {
@@ -151,10 +152,8 @@ class FaultWatch:
             self._revision = 1
         self._states: dict[VideoFault, Delayed] = {}
         self._verdict = Verdict(fault=None, certain=False, reason="learning", numbers={}, steady=True)
-        self._rows: Image = np.zeros((0, 0), np.uint8)
-        self._same_since_s = 0.0
-        self._same_since_ms = 0
-        self._longest_same_s = 0.0
+        self._stillness = StillnessWatch()
+        self._fresh = True
         self._shifts: deque[tuple[float, float, float]] = deque(maxlen=64)
 
     @property
@@ -166,6 +165,16 @@ class FaultWatch:
     def calm(self) -> bool:
         """Whether the view is known and nothing about it is in doubt."""
         return self._verdict.reason == "view_in_place" and bool(self._reference.anchors) and not self._odd_size
+
+    @property
+    def certain_of_view(self) -> bool:
+        """Whether the picture shows the known view, in its place, beyond doubt."""
+        return self.calm and self._verdict.steady and self._verdict.numbers.get("likeness", 0.0) >= _CERTAIN_LIKENESS
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the latest picture shows something that the one before did not."""
+        return self._fresh
 
     @property
     def standing(self) -> tuple[VideoFault, ...]:
@@ -275,28 +284,11 @@ class FaultWatch:
         return False
 
     def _frozen(self, grey: Image, now_s: float, now_ms: int) -> list[FaultChange]:
-        """A living sensor never gives the same picture for long; how long this stream does is learnt."""
-        rows = grey[::4]
-        same = rows.shape == self._rows.shape and np.array_equal(rows, self._rows)
-        if not same:
-            if self._rows.size:
-                self._longest_same_s = max(self._longest_same_s * 0.999, self._last_same_s(now_s))
-            self._rows, self._same_since_s, self._same_since_ms = rows.copy(), now_s, now_ms
-        limit_s = max(_FROZEN_S, 2.5 * min(self._longest_same_s, 20.0))
-        frozen = same and now_s - self._same_since_s >= limit_s
-        changes = self._step(VideoFault.FROZEN, frozen, "picture_repeats", now_s, now_ms)
-        return [
-            FaultChange(fault=c.fault, phase=c.phase, reason=c.reason, since_ms=self._same_since_ms, numbers=c.numbers)
-            if c.phase is Phase.START
-            else c
-            for c in changes
-        ]
-
-    def _last_same_s(self, now_s: float) -> float:
-        """How long the run of equal pictures was that ends now; a run that was an alarm teaches nothing."""
-        if VideoFault.FROZEN in self._states and self._states[VideoFault.FROZEN].standing:
-            return 0.0
-        return max(0.0, now_s - self._same_since_s - 0.5)
+        known = self._verdict.reason == "view_in_place" and bool(self._reference.anchors)
+        stillness = self._stillness.look(grey, in_place=known, now_s=now_s, now_ms=now_ms)
+        self._fresh = stillness.fresh
+        changes = self._step(VideoFault.FROZEN, stillness.frozen, stillness.reason, now_s, now_ms)
+        return [replace(c, since_ms=stillness.since_ms) if c.phase is Phase.START else c for c in changes]
 
     def _step(
         self, fault: VideoFault, present: bool, reason: str, now_s: float, now_ms: int, *, certain: bool = False

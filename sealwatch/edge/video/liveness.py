@@ -22,13 +22,15 @@ _MEMORY_LOOKS = 9000  # half an hour at five a second
 _OFF_DELAY_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class LoopChange:
-    """The suspicion starts or ends; `period_s` is how long the recording is."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """A suspicion that the picture is not what is before the camera now starts or ends. `about` is its kind's name."""
 
+    about: str
     phase: Phase
-    period_s: float
+    reason: str
     since_ms: int
+    numbers: dict[str, float]
 
 
 class LoopWatch:
@@ -42,10 +44,10 @@ class LoopWatch:
         self._lag_s = 0.0
         self._state = Delayed()
 
-    def look(self, grey: Image, *, now_s: float, now_ms: int) -> LoopChange | None:
-        """Judge one picture."""
+    def look(self, grey: Image, *, fresh: bool, now_s: float, now_ms: int) -> Doubt | None:
+        """Judge one picture; one that merely stands still (not `fresh`) proves nothing."""
         checksum = zlib.crc32(grey[::4].tobytes())
-        if checksum != self._last:  # a picture that merely stands still proves nothing
+        if fresh and checksum != self._last:
             self._last = checksum
             self._match(checksum, now_s)
             self._remember(checksum, now_s)
@@ -53,7 +55,15 @@ class LoopWatch:
         self._state, phase = delays.step(
             self._state, looped, on_delay_s=0.0, off_delay_s=_OFF_DELAY_S, now_s=now_s, now_ms=now_ms
         )
-        return None if phase is None else LoopChange(phase, round(self._lag_s, 2), self._state.since_ms)
+        if phase is None:
+            return None
+        return Doubt(
+            about="loop",
+            phase=phase,
+            reason="sequence_repeats" if phase is Phase.START else "sequence_new_again",
+            since_ms=self._state.since_ms,
+            numbers={"period_s": round(self._lag_s, 2)},
+        )
 
     def _match(self, checksum: int, now_s: float) -> None:
         lags = [now_s - before_s for before_s in self._times.get(checksum, ()) if now_s - before_s >= _SHORTEST_S]
