@@ -47,6 +47,8 @@ def _sentence(decision: Decision, camera_id: str, language: Language) -> str:
         "out_total": f"{decision.numbers.get('out_total', 0.0):.0f}",
         "regions": f"{decision.numbers.get('regions', 0.0):.0f}",
         "changed": f"{decision.numbers.get('change_score', 0.0):.1%}",
+        "turn_deg": f"{decision.numbers.get('turn_deg', 0.0):.1f}",
+        "size_ratio": f"{decision.numbers.get('size_ratio', 1.0):.2f}",
         "kind": text.say(language, f"video.thing.{decision.kind.value}"),
         "fault": text.say(language, f"video.fault.{decision.code}") if decision.code else "",
     }
@@ -59,7 +61,7 @@ def _sentence(decision: Decision, camera_id: str, language: Language) -> str:
     if decision.kind is AlarmKind.SCENE_CHANGE:
         return text.say(language, f"video.scene.{decision.reason}", **values)
     if decision.kind is AlarmKind.LIVENESS:
-        return text.say(language, f"video.loop.{decision.phase.value}", **values)
+        return text.say(language, f"video.liveness.{decision.reason}", **values)
     if decision.reason == "loitering":
         return text.say(language, "video.presence.loitering", **values)
     group = "fault_alarm" if decision.code else "presence"

@@ -9,11 +9,16 @@ import cv2
 import numpy as np
 import pytest
 
-from sealwatch.contract.codes import Phase
+from sealwatch.contract.codes import AlarmKind, Phase
+from sealwatch.edge.config import CameraSettings
 from sealwatch.edge.ports import Image
+from sealwatch.edge.video.analyser import Analyser
+from sealwatch.edge.video.drafts import draft
 from sealwatch.edge.video.held import HeldWatch, Similarity, is_held
 from sealwatch.edge.video.liveness import Doubt
+from sealwatch.edge.video.ports import ScriptedDetector
 from sealwatch.simulator import vision
+from tests.edge.video.clips import frame_of
 
 HEIGHT, WIDTH = 240, 320
 FPS = 2.0
@@ -97,3 +102,20 @@ def test_each_measure_alone_is_needed_and_a_few_stray_estimates_decide_nothing()
     assert not is_held([replace(one, x=0.0) for one in wandering])
     still = [Similarity(n * 0.9, 1.0, 0.0, 0.0, 0.0) for n in range(10)]
     assert not is_held([*still[:7], *(replace(one, size=0.5, turn=1.0, x=0.3) for one in still[7:])])
+
+
+def test_the_whole_chain_tells_a_held_photo_as_a_picture_that_may_not_be_live() -> None:
+    rng = np.random.default_rng(7)
+    analyser = Analyser(CameraSettings(camera_id="shaft-1", source="x"), ScriptedDetector(lambda _picture: []))
+    decisions = []
+    for index in range(40 * 5):
+        second = index / 5
+        shown = by_hand(1.06)(yard(), second, rng) if second >= 10.0 else yard()
+        noisy: Image = np.clip(shown + rng.normal(0, 2, shown.shape), 0, 255).astype(np.uint8)
+        decisions += analyser.look(frame_of(cv2.cvtColor(noisy, cv2.COLOR_GRAY2BGR), second)).decisions
+    (start,) = [decision for decision in decisions if decision.kind is AlarmKind.LIVENESS]
+    assert start.reason == "view_wanders"
+    assert 17.0 <= start.pts_s <= 21.0
+    assert "shaft-1：镜头前像有人手持照片或屏幕" in draft(start, "shaft-1").sentence_zh
+    assert "1.06 times as large" in draft(start, "shaft-1").sentence_en
+    assert not any(decision.kind is AlarmKind.PERSON for decision in decisions)

@@ -76,13 +76,13 @@ ENCODERS = [
 
 
 @pytest.mark.parametrize(("codec", "options", "bit_rate"), ENCODERS)
-def test_a_picture_that_hangs_behind_an_encoder_is_told_within_six_seconds_and_stays_told(
+def test_a_picture_that_hangs_behind_an_encoder_is_told_within_seven_seconds_and_stays_told(
     tmp_path: Path, codec: str, options: dict[str, object], bit_rate: int
 ) -> None:
     spans = frozen_spans(encoded(tmp_path / "hangs.mkv", scene(15, 20), codec, options, bit_rate))
     assert len(spans) == 1
     begins_s, ends_s = spans[0]
-    assert 18.0 <= begins_s <= 21.0
+    assert 18.0 <= begins_s <= 22.0
     assert ends_s >= 34.5
 
 
