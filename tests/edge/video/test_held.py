@@ -13,6 +13,7 @@ from sealwatch.contract.codes import AlarmKind, Phase
 from sealwatch.edge.config import CameraSettings
 from sealwatch.edge.ports import Image
 from sealwatch.edge.video.analyser import Analyser
+from sealwatch.edge.video.decisions import Decision
 from sealwatch.edge.video.drafts import draft
 from sealwatch.edge.video.held import HeldWatch, Similarity, is_held
 from sealwatch.edge.video.liveness import Doubt
@@ -107,7 +108,7 @@ def test_each_measure_alone_is_needed_and_a_few_stray_estimates_decide_nothing()
 def test_the_whole_chain_tells_a_held_photo_as_a_picture_that_may_not_be_live() -> None:
     rng = np.random.default_rng(7)
     analyser = Analyser(CameraSettings(camera_id="shaft-1", source="x"), ScriptedDetector(lambda _picture: []))
-    decisions = []
+    decisions: list[Decision] = []
     for index in range(40 * 5):
         second = index / 5
         shown = by_hand(1.06)(yard(), second, rng) if second >= 10.0 else yard()
