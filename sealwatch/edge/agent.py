@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import os
@@ -9,6 +10,9 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from sealwatch.base.clock import Clock, SystemClock
 from sealwatch.base.settings import read_text
@@ -21,6 +25,8 @@ from sealwatch.edge.changes import ChangeLog
 from sealwatch.edge.config import VIEW_FOLDER, MachineSettings, NodeSettings, UpdateSettings, data_dir, service_key
 from sealwatch.edge.configuring import ConfigKeeper
 from sealwatch.edge.declared import DeclarationKeeper
+from sealwatch.edge.diagnostics import command as diagnostics
+from sealwatch.edge.diagnostics.bundle import Facts
 from sealwatch.edge.health import faults, pulse
 from sealwatch.edge.health.clock import ClockWatch
 from sealwatch.edge.health.machine import Budgets
@@ -65,8 +71,9 @@ class Agent:
         make_parts: PartsFactory = watchers,
         link: Callable[[Publisher], Link] | None = None,
         limits: Limits | None = None,
+        log_lines: Callable[[], Sequence[str]] = list,
     ) -> None:
-        """`path` is the configuration file, from which a relative data folder is meant.
+        """`path` is the configuration file, from which a relative data folder is meant. `log_lines` gives the newest.
 
         Raises UsageError for a folder or key that can't be used, or when another agent already works in the folder.
         """
@@ -120,7 +127,7 @@ class Agent:
             node_id=settings.node_id,
             mqtt=settings.mqtt,
             clock=self.clock,
-            handlers=self._commands(),
+            handlers=self._commands(path, log_lines),
             upkeep=self._upkeep,
             link=link,
             service_key=pinned,
@@ -219,8 +226,22 @@ class Agent:
     def _take_config(self, payload: bytes) -> None:
         self.configuring.take(payload)
 
-    def _commands(self) -> dict[str, Handler]:
+    def _commands(self, path: Path, log_lines: Callable[[], Sequence[str]]) -> dict[str, Handler]:
+        def facts(config: str, updates: dict[str, Any]) -> Facts:
+            return Facts(
+                site_id=self.settings.site_id,
+                node_id=self.settings.node_id,
+                now_ms=self.clock.wall_ms(),
+                boot_id=self.outbox.boot_id,
+                health=msgspec.to_builtins(self.health()),
+                outbox=dataclasses.asdict(self.outbox.stats()),
+                updates=updates,
+                config=config,
+                log=log_lines(),
+            )
+
         return {
+            "diagnostics": diagnostics.command(self.settings, path, self._folder, self.sink, facts),
             "snapshot": snapshots.command(lambda: self.parts, self.sink),
             "arm": self.arming.arm,
             "disarm": self.arming.disarm,

@@ -28,6 +28,7 @@ _ELSEWHERE: Final = {
     ),
     "replay": ("sealwatch.edge.cli_replay", "configure", "a recorded video through the camera's chain"),
     "update": ("sealwatch.edge.update.cli", "configure", "updates of agent and model: how they stand, now, back"),
+    "diagnostics": ("sealwatch.edge.diagnostics.cli", "configure", "one file that says how this node is, redacted"),
     "page": ("sealwatch.edge.page.cli", "configure", "who may use the installer's page on the node"),
     "meter": ("sealwatch.edge.power.cli", "configure_meter", "ask a meter"),
     "surroundings": (
@@ -99,10 +100,12 @@ def _run(arguments: argparse.Namespace) -> int:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.INFO, handlers=[handler])
+    ring = _load("sealwatch.edge.diagnostics.bundle").LogRing()
+    logging.getLogger().addHandler(ring)
     configuring = _load("sealwatch.edge.configuring")
     configuring.settle(arguments.config)
     try:
-        agent = _load("sealwatch.edge.agent").Agent(load_node(arguments.config), arguments.config)
+        agent = _load("sealwatch.edge.agent").Agent(load_node(arguments.config), arguments.config, log_lines=ring.lines)
     except UsageError as error:
         if not configuring.give_up(arguments.config, error):
             raise

@@ -23,7 +23,7 @@ def command(parts: Callable[[], Sequence[Part]], sink: OutboxSink) -> Handler:
         jpeg = taker.picture()
         if jpeg is None:
             return Answer(ok=False, reason="no_picture", detail=f"camera {wanted} has no fresh picture")
-        sha256 = sink.picture(reference_id=command.command_id, source_id=wanted, jpeg=jpeg)
+        sha256 = sink.attach(reference_id=command.command_id, source_id=wanted, data=jpeg)
         return Answer(ok=True, reason="taken", detail=sha256)
 
     return take

@@ -83,16 +83,16 @@ class OutboxSink:
         if full:
             self.flush()
 
-    def picture(self, *, reference_id: str, source_id: str, jpeg: bytes) -> str:
-        """Make a picture that belongs to no alarm durable, under the id of what asked for it; its SHA-256.
+    def attach(self, *, reference_id: str, source_id: str, data: bytes, media_type: str = "image/jpeg") -> str:
+        """Make a picture or file that belongs to no alarm durable, under the id of what asked for it; its SHA-256.
 
         Raises ValueError where it is too large to be sent.
         """
-        if len(jpeg) > MAX_PICTURE_BYTES:
-            raise ValueError(f"the picture has {len(jpeg)} bytes, at most {MAX_PICTURE_BYTES} can be sent")
-        evidence = _evidence(jpeg)
+        if len(data) > MAX_PICTURE_BYTES:
+            raise ValueError(f"it has {len(data)} bytes, at most {MAX_PICTURE_BYTES} can be sent")
+        evidence = _evidence(data, media_type)
         now_ms = self._clock.wall_ms()
-        self._store([self._snapshot(reference_id, source_id, now_ms, Level.BLUE, evidence, jpeg)])
+        self._store([self._snapshot(reference_id, source_id, now_ms, Level.BLUE, evidence, data)])
         return evidence.sha256
 
     def flush(self) -> None:
@@ -262,8 +262,8 @@ def _nobody(_kind: str, _payload: bytes) -> None:
     """Nobody keeps a chain of what is sent."""
 
 
-def _evidence(jpeg: bytes) -> EvidenceRef:
-    return EvidenceRef(sha256=hashlib.sha256(jpeg).hexdigest(), media_type="image/jpeg", size_bytes=len(jpeg))
+def _evidence(data: bytes, media_type: str = "image/jpeg") -> EvidenceRef:
+    return EvidenceRef(sha256=hashlib.sha256(data).hexdigest(), media_type=media_type, size_bytes=len(data))
 
 
 def _ratio(score: float) -> float:

@@ -186,11 +186,11 @@ def test_an_outbox_that_was_set_aside_is_reported_once_as_a_fault_of_the_node(tm
 
 
 def test_a_picture_asked_for_is_stored_under_the_id_of_the_command(bench: Bench) -> None:
-    sha256 = bench.sink.picture(reference_id="c-1", source_id="cam-1", jpeg=b"\xff\xd8")
+    sha256 = bench.sink.attach(reference_id="c-1", source_id="cam-1", data=b"\xff\xd8")
     (picture,) = bench.pictures()
     assert (picture.alarm_id, picture.evidence.sha256) == ("c-1", sha256)
     with pytest.raises(ValueError, match="at most"):
-        bench.sink.picture(reference_id="c-2", source_id="cam-1", jpeg=bytes(MAX_PICTURE_BYTES + 1))
+        bench.sink.attach(reference_id="c-2", source_id="cam-1", data=bytes(MAX_PICTURE_BYTES + 1))
 
 
 def test_a_disk_that_refuses_is_no_business_of_a_detector(bench: Bench) -> None:
