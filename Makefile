@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup models clip demo test lint types unit contract bench bench-vision bench-power bench-cloud arm64-selftest clean
+.PHONY: help setup models clip demo test lint types unit contract bundle bench bench-vision bench-power bench-cloud arm64-selftest clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ unit: $(READY)
 
 contract: $(READY) ## write docs/contract anew from the code
 	$(BIN)/python -m sealwatch.contract.schema docs/contract
+
+bundle: $(READY) models ## all that a county without the Internet needs, in dist/bundle.tar.gz
+	@PYTHON=$(BIN)/python deploy/bundle/make.sh
 
 bench: $(READY) models clip ## measure, and print the tables of docs/benchmarks.md
 	$(BIN)/python -m bench
