@@ -21,7 +21,7 @@ from sealwatch.edge.ports import AlarmDraft
 
 ON_DELAY_S: Final = 120.0
 OFF_DELAY_S: Final = 30.0
-_ALARMING: Final = {"part_failing", "restart_budget_spent"}
+_ALARMING: Final = {"part_failing", "restart_budget_spent", "hangs"}
 _ALARMING_KINDS: Final = {"outbox", machine.KIND}
 
 

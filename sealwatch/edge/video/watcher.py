@@ -36,6 +36,10 @@ logger = logging.getLogger(__name__)
 SAMPLE_EVERY_S: Final = 20.0
 RECONNECT_CAP_S: Final = 20.0
 UNCHANGED_S: Final = 60.0  # a living sensor's noise changes the picture sooner than this
+HANGS_S: Final = 45.0
+"""A thread that neither got a picture nor was told why not for so long hangs in a driver or a library: connecting by
+every transport, looking up a name and reading take less. It cannot be woken from here, so it is told (`health.faults`).
+"""
 _NOT_KEPT: Final = -1  # no revision of a view: what could not be written is due again
 PICTURE_WITHIN_S: Final = 8.0  # idle cameras are decoded at key frames only, which may be seconds apart
 
@@ -101,6 +105,7 @@ class CameraWatcher:
         self.times = StageTimes()
         self._demand = Demand()
         self._evidence = _Evidence()
+        self._turned_s: float | None = None  # while it runs
         self._continuity = Continuity()
         self._told_down = False
         self._signal_alarm_id = ""
@@ -113,6 +118,13 @@ class CameraWatcher:
 
     def run(self, stop: threading.Event) -> None:
         """Watch until `stop` is set, reconnecting for ever. Raises SettingsError for a secret that is not there."""
+        self._turned_s = self._clock.monotonic_s()
+        try:
+            self._watch(stop)
+        finally:
+            self._turned_s = None
+
+    def _watch(self, stop: threading.Event) -> None:
         self._camera = self._wanted
         analyser, kept = self._analyser()
         signal = SignalState(quiet_since_s=self._clock.monotonic_s(), quiet_since_ms=self._clock.wall_ms())
@@ -121,7 +133,7 @@ class CameraWatcher:
         while not stop.is_set():
             try:
                 for frame in self._pictures(stop):
-                    attempt = 0
+                    attempt, self._turned_s = 0, self._clock.monotonic_s()
                     self._came_back()
                     self._follow_time(frame)
                     signal, phases = signal_loss.picture(signal, now_s=frame.monotonic_s, now_ms=frame.captured_at_ms)
@@ -151,6 +163,9 @@ class CameraWatcher:
         reason = evidence.state
         if reason == "pictures_change" and still_s is not None and still_s > UNCHANGED_S:
             reason = "picture_unchanged"
+        turned_s = self._turned_s
+        if turned_s is not None and now_s - turned_s > HANGS_S:
+            reason = "hangs"
         numbers = {
             "pictures": float(evidence.pictures),
             "time_jumps": float(self._continuity.jumps),
@@ -328,7 +343,7 @@ class CameraWatcher:
         """Let the backoff pass, and raise the alarm as soon as the silence is long enough."""
         until_s = self._clock.monotonic_s() + seconds
         while not stop.is_set():
-            now_s = self._clock.monotonic_s()
+            now_s = self._turned_s = self._clock.monotonic_s()
             signal, phases = signal_loss.silence(signal, now_s=now_s)
             self._tell_signal(signal, phases)
             if now_s >= until_s:
@@ -338,6 +353,7 @@ class CameraWatcher:
 
     def _idle(self, stop: threading.Event) -> None:
         while not stop.is_set():
+            self._turned_s = self._clock.monotonic_s()
             self._clock.sleep(0.25)
 
     def _tell_signal(self, signal: SignalState, phases: tuple[Phase, ...]) -> None:
