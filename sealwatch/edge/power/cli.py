@@ -59,14 +59,27 @@ def configure_meter(parser: argparse.ArgumentParser) -> None:
 
 
 def run_decode(arguments: argparse.Namespace) -> int:
-    """One JSON object per frame."""
-    captures: Iterator[str] = (
-        iter([" ".join(arguments.hex)]) if arguments.hex else (line for line in sys.stdin if line.strip())
-    )
-    for capture in captures:
-        for fact in explain(arguments.protocol, from_hex(capture), address=arguments.address):
-            sys.stdout.write(json.dumps(fact, ensure_ascii=False) + "\n")
+    """One JSON object per frame; a line on standard input that is no hex is told by number, and the rest go on."""
+    if arguments.hex:
+        _tell_frames(arguments, " ".join(arguments.hex))
+        return 0
+    wrong = 0
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        capture = line.decode("utf-8-sig", errors="replace").strip()
+        try:
+            if capture:
+                _tell_frames(arguments, capture)
+        except UsageError as error:
+            wrong += 1
+            sys.stderr.write(f"line {number}: {error}\n")
+    if wrong:
+        raise CommandFailed(f"{wrong} lines on standard input are no hex and were left out")
     return 0
+
+
+def _tell_frames(arguments: argparse.Namespace, capture: str) -> None:
+    for fact in explain(arguments.protocol, from_hex(capture), address=arguments.address):
+        sys.stdout.write(json.dumps(fact, ensure_ascii=False) + "\n")
 
 
 def run_scan(arguments: argparse.Namespace) -> int:

@@ -139,40 +139,38 @@ class Assembler:
         self._buffer.clear()
 
     def _next(self) -> Frame | Broken | None:
-        buffer = self._buffer
-        while True:
-            start = buffer.find(START)
-            if start < 0:
-                buffer.clear()
-                return None
-            del buffer[:start]
-            if len(buffer) >= 8 and buffer[7] != START:
-                del buffer[0]
-                continue
-            if len(buffer) < _HEAD:
-                return None
-            length = buffer[9]
-            total = _HEAD + length + _TAIL
-            if length > MAX_DATA:
-                return self._break("bad_length", _HEAD)
-            if len(buffer) < total:
-                return None
-            if buffer[total - 2] != sum(buffer[: total - 2]) & 0xFF:
-                return self._break("bad_checksum", total)
-            if buffer[total - 1] != END:
-                return self._break("bad_end", total)
-            frame = Frame(
-                bytes(buffer[6:0:-1]).hex().upper(),
-                buffer[8],
-                bytes((value - 0x33) & 0xFF for value in buffer[_HEAD : total - 2]),
-            )
-            del buffer[:total]
-            return frame
+        skip, piece, taken = cut(self._buffer)
+        del self._buffer[: skip + taken]
+        return piece
 
-    def _break(self, reason: str, length: int) -> Broken:
-        raw = bytes(self._buffer[:length])
-        del self._buffer[0]
-        return Broken(reason, raw)
+
+def cut(raw: bytes | bytearray, start: int = 0) -> tuple[int, Frame | Broken | None, int]:
+    """The first frame or broken frame in `raw` from `start` on: where it begins, what it is, how many bytes it takes.
+
+    A broken frame takes one byte only, so that a whole frame inside it is still found. None: what begins there
+    needs more bytes.
+    """
+    at = start - 1
+    while (at := raw.find(START, at + 1)) >= 0:
+        if len(raw) - at < 8 or raw[at + 7] == START:
+            break
+    if at < 0:
+        return len(raw), None, 0
+    if len(raw) - at < _HEAD:
+        return at, None, 0
+    length = raw[at + 9]
+    total = _HEAD + length + _TAIL
+    if length > MAX_DATA:
+        return at, Broken("bad_length", bytes(raw[at : at + _HEAD])), 1
+    if len(raw) - at < total:
+        return at, None, 0
+    body = bytes(raw[at : at + total])
+    if body[-2] != sum(body[:-2]) & 0xFF:
+        return at, Broken("bad_checksum", body), 1
+    if body[-1] != END:
+        return at, Broken("bad_end", body), 1
+    data = bytes((value - 0x33) & 0xFF for value in body[_HEAD:-_TAIL])
+    return at, Frame(body[6:0:-1].hex().upper(), body[8], data), total
 
 
 def bcd(data: bytes, *, decimals: int, signed: bool) -> float | None:

@@ -106,7 +106,8 @@ def test_what_is_no_hex_is_a_usage_error() -> None:
 def test_decode_reads_captures_from_standard_input(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("FE FE FE FE\n\n68 12 90 78 56 34 12 68 D1 01 35 8D 16\n"))
+    lines = b"FE FE FE FE\n\n68 12 90 78 56 34 12 68 D1 01 35 8D 16\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
     assert cli.main(["meter", "decode"]) == 0
     assert [json.loads(line)["status"] for line in capsys.readouterr().out.splitlines()] == ["no_frame", "exception"]
 

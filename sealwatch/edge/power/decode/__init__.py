@@ -6,6 +6,7 @@ Keys: ``status`` (ok | exception | foreign | bad_checksum | bad_end | bad_length
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,23 +21,34 @@ PROTOCOLS: dict[str, Callable[[bytes], list[Fact]]] = {
 }
 
 
+_MARKS = re.compile(r"""0[xX]|\\x|[\s,;:\-\[\](){}'"]""")
+
+_BYTE = re.compile(r"[0-9a-fA-F]{1,2}[hH]?")
+
+
 def explain(protocol: str, raw: bytes, *, address: str = "") -> list[Fact]:
     """Every frame in `raw`. Frames of another address than `address` (when given) are ``foreign``."""
     facts = PROTOCOLS[protocol](raw) or [{"status": "no_frame"}]
     for fact in facts:
-        if (
-            address
-            and fact["status"] in ("ok", "exception")
-            and fact.get("address", "").lstrip("0") != address.lstrip("0")
-        ):
+        if address and fact["status"] in ("ok", "exception") and not _meant(protocol, fact["address"], address):
             fact["status"] = "foreign"
     return [{"status": fact.pop("status"), "protocol": protocol, **fact} for fact in facts]
 
 
 def from_hex(text: str) -> bytes:
-    """Bytes from hex digits with or without blanks, commas and 0x. Raises UsageError."""
-    digits = text.replace("0x", " ").replace("0X", " ").replace(",", " ").replace("-", " ").replace(":", " ")
+    """Bytes from hex digits as tools print them: with blanks, commas, brackets, 0x, a trailing H. Raises UsageError."""
+    words = _MARKS.sub(" ", text).split()
+    if all(_BYTE.fullmatch(word) for word in words):
+        words = [word.rstrip("hH").zfill(2) for word in words]
     try:
-        return bytes.fromhex("".join(digits.split()))
+        return bytes.fromhex("".join(words))
     except ValueError:
         raise UsageError(f"'{text.strip()[:60]}' is not hex; give bytes such as 68 01 00 ... 16") from None
+
+
+def _meant(protocol: str, written: str, address: str) -> bool:
+    """Whether a frame with this address field is one of, or to, the meter `address`."""
+    if protocol == "modbus-rtu":
+        return written in ("0", address.lstrip("0") or "0")
+    everybody = protocol == "dlt698.45" and set(written) == {"A"}
+    return everybody or dlt645.is_for(written.zfill(12), address)

@@ -20,6 +20,21 @@ OBJECTS: dict[int, tuple[str, str, int]] = {
     0x4000: ("date_time", "", 0),
     0x4001: ("meter_address", "", 0),
 }
+_FRAGMENTS = ("first", "last", "confirmation", "middle")
+# Results of an access that was refused (DAR of DL/T 698.45).
+_DAR = {
+    1: "hardware fault",
+    2: "temporarily unavailable",
+    3: "not permitted",
+    4: "object undefined",
+    5: "class inconsistent",
+    6: "object does not exist",
+    7: "type mismatch",
+    8: "out of bounds",
+    9: "block unavailable",
+    255: "other",
+}
+_SHORTEST = 12
 _STATUS = {
     "need_more_data": "incomplete",
     "checksum_frame": "bad_checksum",
@@ -32,14 +47,44 @@ def explain(raw: bytes) -> list[dict[str, Any]]:
     facts: list[dict[str, Any]] = []
     at = 0
     while (at := raw.find(_START, at)) >= 0:
-        end = at + 2 + int.from_bytes(raw[at + 1 : at + 3], "little") % 0x4000 if len(raw) >= at + 3 else len(raw) + 1
-        if end > len(raw):
-            facts.append({"status": "incomplete", "bytes": len(raw) - at})
-            break
-        fact = _frame(raw[at:end])
-        facts.append(fact)
-        at = end if fact["status"] in ("ok", "exception", "bad_checksum") else at + 1
+        end = _end(raw, at)
+        fact = _frame(raw[at:end]) if end <= len(raw) else _cut_off(raw[at:])
+        whole = fact["status"] in ("ok", "exception", "bad_checksum")
+        if not whole:
+            # A stray 68H, or a frame that was cut off: what follows may be whole.
+            later = next((k for k in range(at + 1, len(raw)) if _is_whole(raw, k)), None)
+            if later is None:
+                return [*facts, fact]
+            facts += [_cut_off(raw[at:later])] if later - at >= _SHORTEST else []
+        at = end if whole else later or at + 1
+        if whole:
+            facts.append(fact)
     return facts
+
+
+def _end(raw: bytes, at: int) -> int:
+    """Where the frame that begins at `at` says that it ends."""
+    return at + 2 + int.from_bytes(raw[at + 1 : at + 3], "little") % 0x4000 if len(raw) >= at + 3 else len(raw) + 1
+
+
+def _is_whole(raw: bytes, at: int) -> bool:
+    end = _end(raw, at)
+    if raw[at] != _START or end > len(raw) or end - at < _SHORTEST or raw[end - 1] != _END:
+        return False
+    return _frame(raw[at:end])["status"] in ("ok", "exception")
+
+
+def _head(raw: bytes) -> dict[str, Any]:
+    """Address and control of a frame that is not whole, as far as they are there."""
+    if len(raw) < 5:
+        return {}
+    size = (raw[4] & 0x0F) + 1
+    head: dict[str, Any] = {"control": f"{raw[3]:02X}"}
+    return {"address": raw[4 + size : 4 : -1].hex().upper(), **head} if len(raw) >= 5 + size else head
+
+
+def _cut_off(raw: bytes) -> dict[str, Any]:
+    return {"status": "incomplete", **_head(raw), "bytes": len(raw)}
 
 
 def _frame(raw: bytes) -> dict[str, Any]:
@@ -47,15 +92,13 @@ def _frame(raw: bytes) -> dict[str, Any]:
     from dlt698.common.errors import Dlt698Error
 
     if raw[-1] != _END:
-        return {"status": "bad_end", "bytes": len(raw)}
+        return {"status": "bad_end", **_head(raw), "bytes": len(raw)}
     try:
         frame = codec.decode_frame(raw)
     except Dlt698Error as error:
         name = str(error).partition(":")[0]
-        return {
-            "status": _STATUS.get(name, "bad_checksum" if "checksum" in name else "bad_header"),
-            "detail": str(error),
-        }
+        status = _STATUS.get(name, "bad_checksum" if "checksum" in name else "bad_header")
+        return {"status": status, **_head(raw), "detail": str(error), "bytes": len(raw)}
     fact: dict[str, Any] = {
         "status": "ok",
         "address": bytes(frame.server.bytes)[::-1].hex().upper(),
@@ -66,11 +109,19 @@ def _frame(raw: bytes) -> dict[str, Any]:
         "data": bytes(frame.payload).hex().upper(),
     }
     if fact["fragment"]:
-        return fact
+        return fact | _fragment(bytes(frame.payload))
     try:
         return fact | _apdu(codec.decode_apdu(frame.payload))
     except Dlt698Error as error:
         return fact | {"service": "unknown", "detail": str(error)}
+
+
+def _fragment(payload: bytes) -> dict[str, Any]:
+    """Place of a piece in a long message: two bytes, number in the low 12 bits, kind in the top two."""
+    if len(payload) < 2:
+        return {}
+    word = int.from_bytes(payload[:2], "little")
+    return {"fragment_kind": _FRAGMENTS[word >> 14], "fragment_number": word & 0x0FFF}
 
 
 def _apdu(apdu: Any) -> dict[str, Any]:
@@ -83,9 +134,9 @@ def _apdu(apdu: Any) -> dict[str, Any]:
         errors = []
         for item in apdu.attributes:
             if isinstance(item.result, int):
-                errors.append(f"dar_{item.result}")
+                errors.append("_".join(["dar", str(item.result), *_DAR.get(item.result, "").split()]))
             else:
-                values += named_values(item.attribute.oi, plain(item.result))
+                values += named_values(item.attribute.oi, plain(item.result), index=item.attribute.index)
         fact["values"] = values
         if errors:
             fact |= {"status": "exception", "errors": errors}
@@ -107,9 +158,18 @@ def plain(data: Any) -> Any:
     return value if isinstance(value, (int, float, str, list)) or value is None else str(value)
 
 
-def named_values(oi: int, value: Any) -> list[dict[str, Any]]:
-    """Values with names and units; where a total comes first, the phases follow."""
+def named_values(oi: int, value: Any, *, index: int = 0) -> list[dict[str, Any]]:
+    """Values with names and units; where a total comes first, the phases follow. `index`: the one asked for."""
     name, unit, decimals = OBJECTS.get(oi, (f"object_{oi:04X}", "", 0))
+    if oi == 0x4000 and isinstance(value, list) and len(value) == 7:
+        high, low, *rest = (int(part) for part in value)
+        year, (month, day, hour, minute, second) = high << 8 | low, rest
+        moment = f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}"
+        return [{"name": name, "value": moment, "unit": unit}]
+    if index and not isinstance(value, list):
+        first = 0 if oi in (0x2000, 0x2001) else 1 if 0x2004 <= oi <= 0x200A else None
+        place = index - 1 - first if first is not None else -1
+        name += f"_{'abc'[place]}" if 0 <= place < 3 else ""
     items = value if isinstance(value, list) and oi in OBJECTS else [value]
     by_phase = oi in (0x2000, 0x2001)
     named = []

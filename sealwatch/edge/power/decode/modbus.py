@@ -11,8 +11,19 @@ _FUNCTIONS = {
     4: "read_input_registers",
     5: "write_coil",
     6: "write_register",
+    7: "read_exception_status",
+    8: "diagnostics",
+    11: "read_event_counter",
+    12: "read_event_log",
     15: "write_coils",
     16: "write_registers",
+    17: "report_server_id",
+    20: "read_file_record",
+    21: "write_file_record",
+    22: "mask_write_register",
+    23: "read_write_registers",
+    24: "read_fifo_queue",
+    43: "encapsulated_interface",
 }
 _EXCEPTIONS = {
     1: "illegal_function",
@@ -39,57 +50,75 @@ def crc16(data: bytes) -> int:
 
 
 def explain(raw: bytes) -> list[dict[str, Any]]:
-    """RTU frames end with silence, which bytes on paper do not show: frames are found by their lengths and CRC."""
+    """RTU frames end with silence, which bytes on paper do not show: frames are found by their lengths and CRC.
+
+    An answer does not say which registers it holds; behind its request in the same bytes it takes their numbers.
+    """
     facts: list[dict[str, Any]] = []
+    asked: dict[str, Any] = {}
     at = 0
     while at < len(raw):
         length = _length(raw[at:])
+        if length is None and _holds(raw[at:]):
+            length = len(raw) - at
         if length is None:
-            break
-        facts.append(_frame(raw[at : at + length]))
+            end = next((k for k in range(at + 1, len(raw) - 4) if _length(raw[k:]) is not None), len(raw))
+            facts.append(_damaged(raw[at:end]))
+            at = end
+            continue
+        fact = _frame(raw[at : at + length], asked)
+        asked = fact if fact.get("direction") == "request" else {}
+        facts.append(fact)
         at += length
-    if at < len(raw):
-        facts.append(_damaged(raw[at:]))
     return facts
 
 
+def _holds(raw: bytes) -> bool:
+    """Whether these bytes end with their own CRC."""
+    return len(raw) >= _SHORTEST and crc16(raw[:-2]) == int.from_bytes(raw[-2:], "little")
+
+
 def _candidates(raw: bytes) -> list[int]:
-    """Lengths that a frame beginning here can have."""
+    """Lengths that a frame beginning here can have, by the limits of the protocol."""
     if len(raw) < 2:
         return []
     function = raw[1]
     if function & 0x80:
         return [5]
     if function in (1, 2, 3, 4):
-        return [5 + raw[2], 8] if len(raw) > 2 else []
+        lengths = []
+        words = function > 2
+        if len(raw) > 2 and 1 <= raw[2] <= 250 and not (words and raw[2] % 2):
+            lengths.append(5 + raw[2])
+        count = int.from_bytes(raw[4:6], "big")
+        if len(raw) < 6 or 1 <= count <= (125 if words else 2000):
+            lengths.append(8)
+        return lengths
     if function in (5, 6):
         return [8]
     if function in (15, 16):
-        return [8, 9 + raw[6]] if len(raw) > 6 else [8]
+        count, told = int.from_bytes(raw[4:6], "big"), raw[6] if len(raw) > 6 else 0
+        if told and told == (2 * count if function == 16 else (count + 7) // 8):
+            return [9 + told] if len(raw) < 8 else [9 + told, 8]
+        return [8]
     return []
 
 
 def _length(raw: bytes) -> int | None:
     """The length of the frame here whose CRC holds."""
-    for length in _candidates(raw):
-        if length <= len(raw) and crc16(raw[: length - 2]) == int.from_bytes(raw[length - 2 : length], "little"):
-            return length
-    return None
+    return next((n for n in _candidates(raw) if n <= len(raw) and _holds(raw[:n])), None)
 
 
 def _damaged(raw: bytes) -> dict[str, Any]:
     lengths = _candidates(raw)
-    head: dict[str, Any] = {"address": str(raw[0])} if raw else {}
+    head: dict[str, Any] = {"address": str(raw[0])}
     if len(raw) > 1:
         head["function"] = raw[1] & 0x7F
-    if len(raw) < _SHORTEST or (lengths and min(lengths) > len(raw)):
-        return {"status": "incomplete", **head, "bytes": len(raw)}
-    if len(raw) >= _SHORTEST and crc16(raw[:-2]) == int.from_bytes(raw[-2:], "little"):
-        return {"status": "ok", **head, "data": raw[2:-2].hex().upper()}
-    return {"status": "bad_checksum", **head, "bytes": len(raw)}
+    short = len(raw) < _SHORTEST or (lengths and lengths[0] > len(raw))
+    return {"status": "incomplete" if short else "bad_checksum", **head, "bytes": len(raw)}
 
 
-def _frame(raw: bytes) -> dict[str, Any]:
+def _frame(raw: bytes, asked: dict[str, Any]) -> dict[str, Any]:
     function, body = raw[1], raw[2:-2]
     fact: dict[str, Any] = {
         "status": "exception" if function & 0x80 else "ok",
@@ -99,12 +128,11 @@ def _frame(raw: bytes) -> dict[str, Any]:
         "data": body.hex().upper(),
     }
     if function & 0x80:
-        return fact | {"exception": body[0], "errors": [_EXCEPTIONS.get(body[0], f"exception_{body[0]}")]}
+        code = body[0] if body else 0
+        return fact | {"direction": "answer", "exception": code, "errors": [_EXCEPTIONS.get(code, f"exception_{code}")]}
     if function in (1, 2, 3, 4):
-        if len(body) == 1 + body[0]:
-            return fact | {"direction": "answer", "values": _read_values(function, body[1:])}
-        return fact | {"direction": "request"} | _span(body)
-    if function in (5, 6):
+        return fact | _read(function, body, asked if asked.get("function") == function else {})
+    if function in (5, 6) and len(body) == 4:
         value: Any = int.from_bytes(body[2:], "big")
         if function == 5:
             value = {0xFF00: 1, 0x0000: 0}.get(value, value)
@@ -113,31 +141,46 @@ def _frame(raw: bytes) -> dict[str, Any]:
             "register": where,
             "values": [{"name": f"{_kind(function)}_{where}", "value": value, "unit": ""}],
         }
-    if len(body) == 4:
-        return fact | {"direction": "answer"} | _span(body)
-    fact |= {"direction": "request"} | _span(body)
-    return fact | {"values": _read_values(3 if function == 16 else 1, body[5:])}
+    if function in (15, 16) and len(body) >= 4:
+        span = _span(body)
+        if len(body) == 4:
+            return fact | {"direction": "answer"} | span
+        values = _values(function == 15, body[5:], span["register"], span["count"])
+        return fact | {"direction": "request"} | span | {"values": values}
+    return fact
+
+
+def _read(function: int, body: bytes, asked: dict[str, Any]) -> dict[str, Any]:
+    """A request to read, or its answer."""
+    if not body or len(body) != 1 + body[0]:
+        return {"direction": "request"} | (_span(body) if len(body) == 4 else {})
+    return {
+        "direction": "answer",
+        "values": _values(function <= 2, body[1:], asked.get("register"), asked.get("count")),
+    }
 
 
 def _kind(function: int) -> str:
-    return "coil" if function in (1, 5, 15) else "register"
+    return "coil" if function == 5 else "register"
 
 
 def _span(body: bytes) -> dict[str, Any]:
     return {"register": int.from_bytes(body[:2], "big"), "count": int.from_bytes(body[2:4], "big")}
 
 
-def _read_values(function: int, data: bytes) -> list[dict[str, Any]]:
-    if function in (1, 2):
-        bits = [byte >> k & 1 for byte in data for k in range(8)]
-        return [{"name": f"bit_{k}", "value": bit, "unit": ""} for k, bit in enumerate(bits)]
-    words = [data[k : k + 2] for k in range(0, len(data) - 1, 2)]
+def _values(bits: bool, data: bytes, register: int | None, count: int | None) -> list[dict[str, Any]]:
+    """Bits or registers by number; counted from 0 where the first one's number is not known."""
+    kind = ("bit" if bits else "register") if register is None else ("coil" if bits else "register")
+    first = register or 0
+    if bits:
+        values = [byte >> k & 1 for byte in data for k in range(8)][:count]
+        return [{"name": f"{kind}_{first + k}", "value": bit, "unit": ""} for k, bit in enumerate(values)]
     return [
         {
-            "name": f"register_{k}",
-            "value": int.from_bytes(word, "big"),
-            "signed": int.from_bytes(word, "big", signed=True),
+            "name": f"{kind}_{first + k}",
+            "value": int.from_bytes(data[at : at + 2], "big"),
+            "signed": int.from_bytes(data[at : at + 2], "big", signed=True),
             "unit": "",
         }
-        for k, word in enumerate(words)
+        for k, at in enumerate(range(0, len(data) - 1, 2))
     ]
