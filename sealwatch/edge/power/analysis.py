@@ -82,7 +82,8 @@ class Analyser:
         self._hoist = HoistState()
         self._last_edge: Edge | None = None
         self._step = StepState()
-        self._minutes = Minutes()
+        self._interval_s = interval_s
+        self._minutes = Minutes(interval_s)
         self._envelopes: dict[str, EnvelopeState] = {}
         self._standing: dict[tuple[AlarmKind, float], DeclaredStatus] = {}
         self._baseline = BaselineState()
@@ -107,7 +108,7 @@ class Analyser:
     def set_unix_offset(self, unix_offset_s: float) -> None:
         """The wall clock was set: hours and days are counted anew from here, what was learnt stays."""
         self._offset_s = unix_offset_s
-        self._minutes = Minutes()
+        self._minutes = Minutes(self._interval_s)
         self._baseline = replace(self._baseline, current=None, sum_w=0.0, minutes=0)
         self._nights = replace(self._nights, day=None, starts=())
         self._share = replace(self._share, day=None, total_wh=0.0, hoist_wh=0.0)

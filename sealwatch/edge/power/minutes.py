@@ -23,11 +23,16 @@ class Minute:
 
 
 class Minutes:
-    """Collects samples; gives a minute once a later one has begun."""
+    """Collects samples; gives a minute once a later one has begun.
 
-    def __init__(self) -> None:
+    A meter that is read less often than once a minute stands for the minutes until its next reading.
+    """
+
+    def __init__(self, interval_s: float = 1.0) -> None:
         self._t: Array = np.empty(0)
         self._p: Array = np.empty(0)
+        self._hold = round(interval_s / MINUTE_S)
+        self._longest = 2 * self._hold
 
     def feed(self, t_s: Array, power_w: Array) -> list[Minute]:
         """Minutes completed by these samples, in order."""
@@ -35,6 +40,8 @@ class Minutes:
             return []
         t = np.concatenate((self._t, t_s))
         p = np.concatenate((self._p, power_w))
+        if self._hold > 1:
+            return self._held(t, p)
         index = (t // MINUTE_S).astype(np.int64)
         starts = np.flatnonzero(np.diff(index, prepend=index[0] - 1))
         last = int(starts[-1])
@@ -54,3 +61,13 @@ class Minutes:
             strict=True,
         )
         return [Minute(float(a), b, c, d, e) for a, b, c, d, e in rows]
+
+    def _held(self, t_s: Array, power_w: Array) -> list[Minute]:
+        """Minutes between readings that are further apart than a minute; a gap is not bridged."""
+        self._t, self._p = t_s[-1:], power_w[-1:]
+        found = []
+        for start_s, end_s, value_w in zip(t_s[:-1].tolist(), t_s[1:].tolist(), power_w[:-1].tolist(), strict=True):
+            first, last = int(start_s // MINUTE_S), int(end_s // MINUTE_S)
+            stop = last if last - first <= self._longest else first + self._hold
+            found += [Minute(float(k * MINUTE_S), value_w, value_w, value_w, 1) for k in range(first, stop)]
+        return found

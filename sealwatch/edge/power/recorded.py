@@ -1,13 +1,18 @@
 """Recorded power from CSV: a header with ``t`` (Unix seconds or ISO 8601) and ``active_power_w``; others are left.
 
+Where the total is not recorded, ``active_power_a_w``, ``_b_w`` and ``_c_w`` are added up. `_NAMES` lists what else the
+two columns may be called; powers in kW are turned to W.
+
 CommandFailed   the file holds no usable row
 UsageError      the file can't be read or its header lacks a column
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,86 +23,182 @@ import numpy as np
 
 from sealwatch.base.errors import UsageError
 from sealwatch.edge.power.edges import Array
+from sealwatch.edge.power.order import ascending
 
 _CHUNK_BYTES = 1 << 22
 _LATEST_S = 4e9  # the year 2096: anything above is milliseconds
+_HEAD_BYTES = 1 << 16
+_TIMES = ("t", "t_s", "timestamp", "time", "datetime", "date_time", "时间", "采集时间", "数据时间")
+_PHASES = ("active_power_a_w", "active_power_b_w", "active_power_c_w")
+# Name of a column -> factor to W.
+_NAMES = {
+    "active_power_w": 1.0,
+    "power_w": 1.0,
+    "p_w": 1.0,
+    "有功功率(w)": 1.0,
+    "总有功功率(w)": 1.0,
+    "active_power_kw": 1000.0,
+    "power_kw": 1000.0,
+    "p_kw": 1000.0,
+    "有功功率(kw)": 1000.0,
+    "总有功功率(kw)": 1000.0,
+}
+_SLASHES = re.compile(r"^(\d{4})[/.年](\d{1,2})[/.月](\d{1,2})日?(.*)$")
 
 
 @dataclass
 class Rows:
-    """What became of the rows."""
+    """What became of the rows, and the first that could not be read."""
 
     taken: int = 0
     unreadable: int = 0
     out_of_order: int = 0
+    example: str = ""
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Where the time and the powers stand among `width` cells, and the factor to W."""
+
+    time: int
+    powers: tuple[int, ...]
+    factor: float
+    width: int
+    delimiter: str
 
 
 def read_power(path: Path, rows: Rows) -> Iterator[tuple[Array, Array]]:
     """Chunks of times (Unix seconds) and active power (W), in order; counts go to `rows`. Raises UsageError."""
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            yield from _chunks(path, file, rows)
+        with path.open("rb") as file:
+            encoding = _encoding(file.read(_HEAD_BYTES))
+        with path.open(encoding=encoding, errors="replace", newline="") as text:
+            yield from _chunks(path, text, rows)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}; name an existing CSV file") from None
 
 
-def _chunks(path: Path, file: IO[str], rows: Rows) -> Iterator[tuple[Array, Array]]:
-    header = file.readline()
-    delimiter = ";" if header.count(";") > header.count(",") else ","
-    names = [name.strip().strip('"').lower() for name in header.rstrip("\r\n").split(delimiter)]
-    missing = {"t", "active_power_w"} - set(names)
-    if missing:
+def _encoding(head: bytes) -> str:
+    """UTF-8 or UTF-16 by its mark; else GB 18030, which Chinese spreadsheets write, where it is no UTF-8."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return "gb18030"
+    return "utf-8-sig"
+
+
+def _columns(path: Path, header: str) -> _Columns:
+    delimiter = max(",;\t", key=header.count)
+    names = [
+        name.strip().strip('"').strip().lower().translate(str.maketrans("（）", "()"))
+        for name in header.rstrip("\r\n").split(delimiter)
+    ]
+    time = next((name for name in _TIMES if name in names), None)
+    power = next((name for name in _NAMES if name in names), None)
+    phases = [name for name in _PHASES if name in names]
+    if time is None or (power is None and not phases):
+        lacks = " and ".join(n for n, there in (("t", time), ("active_power_w", power or phases)) if not there)
         raise UsageError(
-            f"{path}: the header lacks {' and '.join(sorted(missing))}; the first line must name the columns, "
-            "such as: t,active_power_w"
+            f"{path}: the header lacks {lacks}; the first line must name the columns, such as: t,active_power_w"
         )
-    columns = (names.index("t"), names.index("active_power_w"))
+    chosen = [power] if power is not None else phases
+    return _Columns(
+        time=names.index(time),
+        powers=tuple(names.index(name) for name in chosen),
+        factor=_NAMES[power] if power is not None else 1.0,
+        width=len(names),
+        delimiter=delimiter,
+    )
+
+
+def _chunks(path: Path, file: IO[str], rows: Rows) -> Iterator[tuple[Array, Array]]:
+    columns = _columns(path, file.readline(_HEAD_BYTES))
     last_s = -math.inf
-    while lines := file.readlines(_CHUNK_BYTES):
-        t_s, power_w = _parse(lines, columns, len(names), delimiter, rows)
-        finite = np.isfinite(t_s) & np.isfinite(power_w)
-        rows.unreadable += int((~finite).sum())
-        t_s, power_w = t_s[finite], power_w[finite]
-        latest = np.maximum.accumulate(np.concatenate(([last_s], t_s)))[:-1]
-        onward = t_s > latest
-        rows.out_of_order += int((~onward).sum())
-        t_s, power_w = t_s[onward], power_w[onward]
+    # The last row waits for those behind it: alone it can't be told whether its clock ran ahead.
+    held: tuple[Array, Array] = (np.empty(0), np.empty(0))
+    while True:
+        lines = file.readlines(_CHUNK_BYTES)
+        if lines:
+            t_s, power_w = _parse(lines, columns, rows)
+            t_s, power_w = np.concatenate((held[0], t_s)), np.concatenate((held[1], power_w))
+        else:
+            t_s, power_w = held
+        order = ascending(t_s, last_s)
+        rows.out_of_order += len(t_s) - len(order)
+        t_s, power_w = t_s[order], power_w[order]
+        if lines:
+            held, t_s, power_w = (t_s[-1:], power_w[-1:]), t_s[:-1], power_w[:-1]
         if len(t_s):
             last_s = float(t_s[-1])
             rows.taken += len(t_s)
             yield t_s, power_w
+        if not lines:
+            return
 
 
-def _parse(lines: list[str], columns: tuple[int, int], width: int, delimiter: str, rows: Rows) -> tuple[Array, Array]:
-    """Two columns of numbers; the fast way for plain numbers, row by row where something else stands."""
+def _parse(lines: list[str], columns: _Columns, rows: Rows) -> tuple[Array, Array]:
+    """Times and powers of the rows that hold both: the fast way for plain numbers, else row by row."""
     try:
-        cells = np.array(delimiter.join(lines).split(delimiter), dtype=np.float64).reshape(-1, width)
+        cells = np.array(columns.delimiter.join(lines).split(columns.delimiter), dtype=np.float64)
+        cells = cells.reshape(len(lines), columns.width)
     except ValueError:
-        return _parse_slowly(lines, columns, delimiter, rows)
-    t_s = cells[:, columns[0]]
-    return np.where(t_s > _LATEST_S, t_s / 1000.0, t_s), cells[:, columns[1]]
+        return _parse_slowly(lines, columns, rows)
+    t_s = _to_seconds(cells[:, columns.time])
+    if (np.diff(t_s) <= 0).any():
+        # Cells that slid from one ragged row into the next would look like this too.
+        return _parse_slowly(lines, columns, rows)
+    return _finite(t_s, cells[:, columns.powers].sum(axis=1) * columns.factor, lines, rows)
 
 
-def _parse_slowly(lines: list[str], columns: tuple[int, int], delimiter: str, rows: Rows) -> tuple[Array, Array]:
-    times, powers = [], []
-    for cells in csv.reader(lines, delimiter=delimiter):
-        if not cells:
+def _parse_slowly(lines: list[str], columns: _Columns, rows: Rows) -> tuple[Array, Array]:
+    times, powers, kept = [], [], []
+    for line in lines:
+        if not line.strip():
             continue
         try:
-            times.append(seconds(cells[columns[0]]))
-            powers.append(float(cells[columns[1]]))
-        except (ValueError, IndexError, OverflowError):
-            rows.unreadable += 1
-            del times[len(powers) :]
-    return np.array(times, dtype=np.float64), np.array(powers, dtype=np.float64)
+            cells = next(csv.reader([line], delimiter=columns.delimiter))
+            time, power = seconds(cells[columns.time]), sum(float(cells[k]) for k in columns.powers)
+        except (ValueError, IndexError, OverflowError, csv.Error):
+            time, power = math.nan, math.nan
+        times.append(time)
+        powers.append(power * columns.factor)
+        kept.append(line)
+    return _finite(np.array(times, dtype=np.float64), np.array(powers, dtype=np.float64), kept, rows)
+
+
+def _finite(t_s: Array, power_w: Array, lines: list[str], rows: Rows) -> tuple[Array, Array]:
+    good = np.isfinite(t_s) & np.isfinite(power_w)
+    rows.unreadable += int((~good).sum())
+    if not rows.example and not good.all():
+        rows.example = lines[int(np.flatnonzero(~good)[0])].strip()[:80]
+    return t_s[good], power_w[good]
+
+
+def _to_seconds(value: Array) -> Array:
+    """Milliseconds become seconds; what is no moment of our time becomes NaN."""
+    t_s = np.where(value > _LATEST_S, value / 1000.0, value)
+    return np.where((t_s >= 0) & (t_s <= _LATEST_S), t_s, np.nan)
 
 
 def seconds(text: str) -> float:
-    """Unix seconds from seconds, milliseconds or ISO 8601 (UTC where no zone is given). Raises ValueError."""
+    """Unix seconds from seconds, milliseconds, ISO 8601 or ``2024/5/6 8:00`` (UTC where no zone is given); NaN outside
+    1970 to 2096. Raises ValueError."""
     text = text.strip()
     try:
         value = float(text)
     except ValueError:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return value / 1000.0 if value > _LATEST_S else value
+        return _moment(text)
+    return float(_to_seconds(np.array([value]))[0])
+
+
+def _moment(text: str) -> float:
+    found = _SLASHES.match(text)
+    if found:
+        year, month, day, rest = found.groups()
+        clock = [part.zfill(2) for part in rest.strip().split(":")] if rest.strip() else ["00"]
+        text = f"{year}-{month.zfill(2)}-{day.zfill(2)}T{':'.join([*clock, '00'] if len(clock) == 1 else clock)}"
+    moment = datetime.fromisoformat(text)
+    t_s = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return t_s if 0 <= t_s <= _LATEST_S else math.nan

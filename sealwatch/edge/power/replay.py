@@ -42,7 +42,10 @@ def replay(path: Path, declared: DeclaredStatus) -> Iterator[dict[str, Any]]:
         last_s = float(t_s[-1])
         energy_wh += analyser.energy_wh(t_s, power_w)
     if not rows.taken:
-        raise CommandFailed(f"{path}: no row with a time and a power could be read ({rows.unreadable} unreadable)")
+        example = f", such as '{rows.example}'; times are Unix seconds or ISO 8601" if rows.example else ""
+        raise CommandFailed(
+            f"{path}: no row with a time and a power could be read ({rows.unreadable} unreadable{example})"
+        )
     yield {
         "type": "summary",
         "rows": rows.taken,

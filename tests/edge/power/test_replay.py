@@ -78,8 +78,8 @@ def test_times_may_be_iso_8601_or_milliseconds_or_seconds() -> None:
 @pytest.mark.parametrize(
     ("content", "code", "said"),
     [
-        ("", 2, "header lacks active_power_w and t"),
-        ("time,power\n1,2\n", 2, "header lacks"),
+        ("", 2, "header lacks t and active_power_w"),
+        ("moment,power\n1,2\n", 2, "header lacks"),
         ("t,active_power_w\n", 1, "no row with a time and a power"),
         ("t,active_power_w\nx,y\n", 1, "1 unreadable"),
     ],

@@ -185,6 +185,18 @@ def test_a_growing_share_of_hoist_like_energy_is_told() -> None:
     ]
 
 
+def test_a_meter_read_every_quarter_hour_stands_for_the_minutes_between_its_readings() -> None:
+    times = np.array([0.0, 900.0, 1800.0, 5400.0, 6300.0])
+    power = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    whole = Minutes(900.0).feed(times, power)
+    held = [2.0] * 15 + [3.0] * 15 + [4.0] * 15
+    assert [m.mean_w for m in whole] == [1.0] * 15 + held
+    # Nothing is known between 2,700 s and 5,400 s.
+    assert [m.start_s for m in whole] == [60.0 * k for k in [*range(45), *range(90, 105)]]
+    collector = Minutes(900.0)
+    assert [m for k in range(5) for m in collector.feed(times[k : k + 1], power[k : k + 1])] == whole
+
+
 def test_minutes_do_not_depend_on_how_samples_are_cut() -> None:
     times = np.arange(0, 3600, 7.0)
     power = np.random.default_rng(1).uniform(0, 1000, len(times))
