@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from msgspec import Meta, Struct
 
@@ -101,7 +102,8 @@ class StepSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """One step of the page ladder."""
 
     after_s: Annotated[float, Meta(ge=0, le=86400, description="Seconds after the incident opened.")]
-    person_id: Identifier
+    person_id: Annotated[str, Meta(description="One person; empty where a roster says who.")] = ""
+    roster: Annotated[str, Meta(description="A roster of the service: who is on duty when an incident opens.")] = ""
     channel: Annotated[Name, Meta(description="webhook, email, or the name of one of [[channels]].")]
 
 
@@ -205,13 +207,15 @@ def load_cloud(path: Path) -> CloudSettings:
             raise SettingsError(f"{path}: nodes: {node.node_id} stands at {node.site_id}, which is not among the sites")
     channels = _channels(cloud, path)
     for step in cloud.ladder:
+        if bool(step.person_id) == bool(step.roster):
+            raise SettingsError(f"{path}: ladder: a step wants either person_id or roster")
+        if step.roster:
+            _known_channel(step, channels, path)
+            continue
         person = people.get(step.person_id)
         if person is None:
             raise SettingsError(f"{path}: ladder: {step.person_id} is not among the people")
-        if step.channel not in channels:
-            raise SettingsError(
-                f"{path}: ladder: {step.channel} is no channel; use webhook, email or a name of [[channels]]"
-            )
+        _known_channel(step, channels, path)
         needs = channels[step.channel]
         if needs and not address_of(cloud, person, step.channel):
             raise SettingsError(f"{path}: ladder: {step.channel} for {step.person_id} wants that person's {needs}")
@@ -222,7 +226,27 @@ def load_cloud(path: Path) -> CloudSettings:
     return cloud
 
 
-def address_of(cloud: CloudSettings, person: PersonSettings, channel: str) -> str:
+def _known_channel(step: StepSettings, channels: dict[str, str], path: Path) -> None:
+    if step.channel not in channels:
+        raise SettingsError(
+            f"{path}: ladder: {step.channel} is no channel; use webhook, email or a name of [[channels]]"
+        )
+
+
+class Reachable(Protocol):
+    """Who has addresses: a person of the file, or of the database."""
+
+    @property
+    def telephone(self) -> str: ...
+    @property
+    def email(self) -> str: ...
+    @property
+    def webhook_url(self) -> str: ...
+    @property
+    def addresses(self) -> Mapping[str, str]: ...
+
+
+def address_of(cloud: CloudSettings, person: Reachable, channel: str) -> str:
     """Where a channel reaches a person: an own address there, else the telephone number; "" where there is none."""
     if channel == "email":
         return person.email

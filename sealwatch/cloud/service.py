@@ -24,13 +24,13 @@ from sealwatch.cloud.db.engine import hold_alone
 from sealwatch.cloud.db.place import open_for_service
 from sealwatch.cloud.downlink.queue import publish_declaration
 from sealwatch.cloud.downlink.sender import DownlinkSender
+from sealwatch.cloud.duty.ladder import DutyLadder
 from sealwatch.cloud.enrolment.authority import Authority
 from sealwatch.cloud.enrolment.cli import CA_FOLDER
 from sealwatch.cloud.enrolment.desk import Desk, write_crl
 from sealwatch.cloud.evidence.intake import open_receiver
 from sealwatch.cloud.evidence.store import FileEvidence
 from sealwatch.cloud.ingest.worker import Ingest
-from sealwatch.cloud.paging import ladder as ladders
 from sealwatch.cloud.paging.channels import factory
 from sealwatch.cloud.paging.channels.settings import Robot
 from sealwatch.cloud.paging.mail import EmailChannel
@@ -125,7 +125,7 @@ class Service:
             worker=worker,
             robots={one.name: Limits(one.per_minute) for one in self.settings.channels if isinstance(one, Robot)},
         )
-        ladder = ladders.from_settings(self.settings)
+        ladder = DutyLadder(self.settings)
         heartbeat = Heartbeat(self.settings.heartbeat_url, turns=self._turns)
         opened.callback(heartbeat.close)
         self.watcher = Watcher(

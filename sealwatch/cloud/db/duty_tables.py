@@ -72,3 +72,55 @@ class IncidentSite(Base):
     site_id: Mapped[str] = mapped_column(ForeignKey("sites.site_id"), primary_key=True)
     joined_at_ms: Mapped[int]
     back_at_ms: Mapped[int | None]  # since when none of its alarms stands
+
+
+class RosterRow(Base):
+    """Who follows whom on duty (`sealwatch.cloud.duty.roster`)."""
+
+    __tablename__ = "rosters"
+    roster_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    people: Mapped[list[str]]
+    holiday_people: Mapped[list[str]]
+    begins_ms: Mapped[int]
+    turn_ms: Mapped[int]
+    author: Mapped[str] = mapped_column(String(100))
+    changed_at_ms: Mapped[int]
+
+
+class RosterSwap(Base):
+    """Somebody does a stretch of a roster."""
+
+    __tablename__ = "roster_swaps"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    roster_id: Mapped[str] = mapped_column(ForeignKey("rosters.roster_id"), index=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("people.person_id"))
+    from_ms: Mapped[int]
+    to_ms: Mapped[int]
+    reason: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(String(100))
+    created_at_ms: Mapped[int]
+    cancelled_at_ms: Mapped[int | None]
+
+
+class PersonAbsence(Base):
+    """Somebody is away, and who stands in."""
+
+    __tablename__ = "absences"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("people.person_id"), index=True)
+    from_ms: Mapped[int]
+    to_ms: Mapped[int]
+    substitute_id: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    reason: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(String(100))
+    created_at_ms: Mapped[int]
+    cancelled_at_ms: Mapped[int | None]
+
+
+class Holiday(Base):
+    """A day (UTC+8) on which rosters go by their holiday people."""
+
+    __tablename__ = "holidays"
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)  # 2026-10-01
+    name: Mapped[str] = mapped_column(String(100))

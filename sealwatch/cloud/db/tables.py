@@ -55,6 +55,9 @@ class Person(Base):
     telephone: Mapped[str] = mapped_column(String(32), default="")
     email: Mapped[str] = mapped_column(String(200), default="")
     webhook_url: Mapped[str] = mapped_column(String(500), default="")
+    addresses: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")  # by name of a channel
+    # "file": cloud.toml is the truth, at every start; "service": somebody edited it here, and the file is not asked.
+    managed_by: Mapped[str] = mapped_column(String(8), default="file", server_default="file")
 
 
 class Received(Base):

@@ -23,7 +23,7 @@ from sealwatch.cloud.incidents.fuse import OVERSTAY, Decision, Fact, OpenInciden
 from sealwatch.cloud.incidents.states import State
 from sealwatch.cloud.paging import ladder as ladders
 from sealwatch.cloud.paging import store
-from sealwatch.cloud.paging.ladder import Ladder
+from sealwatch.cloud.paging.ladder import LadderSource
 from sealwatch.contract.codes import Level, Phase
 from sealwatch.contract.messages import Alarm
 
@@ -62,7 +62,7 @@ class Intake:
     person has closed stays with it; it opens no other one.
     """
 
-    def __init__(self, session: Session, alarms: Collection[Touched], *, ladder: Ladder, now_ms: int) -> None:
+    def __init__(self, session: Session, alarms: Collection[Touched], *, ladder: LadderSource, now_ms: int) -> None:
         self._session, self._ladder, self._now_ms = session, ladder, now_ms
         sites = sorted({alarm.site_id for alarm in alarms})
         held = select(Site).where(Site.site_id.in_(sites)).order_by(Site.site_id).with_for_update()
@@ -245,7 +245,7 @@ def _view(incident: Incident | None) -> OpenIncident | None:
 
 
 def _open(
-    session: Session, site_id: str, word: Alarm | AlarmRecord, decision: Decision, *, ladder: Ladder, now_ms: int
+    session: Session, site_id: str, word: Alarm | AlarmRecord, decision: Decision, *, ladder: LadderSource, now_ms: int
 ) -> Incident:
     incident = Incident(
         incident_id=secrets.token_hex(16),
@@ -256,7 +256,7 @@ def _open(
         reason=decision.why,
         opened_at_ms=now_ms,
         updated_at_ms=now_ms,
-        ladder=ladders.to_json(ladder),
+        ladder=ladders.to_json(ladder.at(session, now_ms)),
     )
     session.add(incident)
     session.flush()

@@ -24,7 +24,7 @@ from sealwatch.cloud.incidents.area import Outage, Trouble
 from sealwatch.cloud.incidents.states import Event, State
 from sealwatch.cloud.paging import ladder as ladders
 from sealwatch.cloud.paging import store
-from sealwatch.cloud.paging.ladder import Ladder
+from sealwatch.cloud.paging.ladder import LadderSource
 from sealwatch.contract.codes import Level, Phase
 
 AREA: Final = "area"
@@ -99,7 +99,7 @@ def waiting(session: Session, *, noted: str) -> list[Trouble]:
     return [Trouble(row.started_at_ms, row.site_id, row.node_id, row.alarm_id) for row in session.scalars(query)]
 
 
-def open_one(session: Session, outage: Outage, *, ladder: Ladder, now_ms: int) -> str | None:
+def open_one(session: Session, outage: Outage, *, ladder: LadderSource, now_ms: int) -> str | None:
     """An incident for an outage, paged; None where another worker was first. The caller writes."""
     sites = sorted(set(outage.sites))
     session.scalars(select(Site).where(Site.site_id.in_(sites)).order_by(Site.site_id).with_for_update()).all()
@@ -124,7 +124,7 @@ def open_one(session: Session, outage: Outage, *, ladder: Ladder, now_ms: int) -
         reason="power_gone_together" if gone else "silent_together",
         opened_at_ms=now_ms,
         updated_at_ms=now_ms,
-        ladder=ladders.to_json(ladder),
+        ladder=ladders.to_json(ladder.at(session, now_ms)),
     )
     session.add(incident)
     session.flush()

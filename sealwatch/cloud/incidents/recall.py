@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from sealwatch.cloud.db.tables import AlarmRecord
 from sealwatch.cloud.incidents import aside, outage
 from sealwatch.cloud.incidents.intake import Intake, Taken, Touched
-from sealwatch.cloud.paging.ladder import Ladder
+from sealwatch.cloud.paging.ladder import LadderSource
 from sealwatch.contract.codes import Phase
 
 
@@ -31,7 +31,7 @@ def find(session: Session, *, now_ms: int) -> list[Touched]:
     ]
 
 
-def recall(session: Session, found: Sequence[Touched], *, ladder: Ladder, now_ms: int) -> list[Taken]:
+def recall(session: Session, found: Sequence[Touched], *, ladder: LadderSource, now_ms: int) -> list[Taken]:
     """They become alarms like any other, inside the caller's writing transaction; what they led to."""
     intake = Intake(session, found, ladder=ladder, now_ms=now_ms)
     taken = (intake.recall(one) for one in found)

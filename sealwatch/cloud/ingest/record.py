@@ -24,7 +24,7 @@ from sealwatch.cloud.incidents.intake import Intake, touched
 from sealwatch.cloud.ingest import rows
 from sealwatch.cloud.ingest.counters import IngestCounters
 from sealwatch.cloud.ingest.judge import Accepted, Rejected, Verdict, judge
-from sealwatch.cloud.paging.ladder import Ladder
+from sealwatch.cloud.paging.ladder import LadderSource
 from sealwatch.cloud.ports import Columns, EvidenceStore, TelemetryStore
 from sealwatch.cloud.registry.view import RegistryView
 from sealwatch.cloud.telemetry.facts import Told
@@ -78,7 +78,7 @@ class Recorder:
         database: Database,
         *,
         registry: Callable[[], RegistryView],
-        ladder: Ladder,
+        ladder: LadderSource,
         telemetry: TelemetryStore,
         evidence: EvidenceStore,
         counters: IngestCounters,

@@ -12,7 +12,7 @@ from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.ingest.counters import IngestCounters
 from sealwatch.cloud.ingest.lane import LANES, Lane
 from sealwatch.cloud.ingest.record import Recorder
-from sealwatch.cloud.paging.ladder import Ladder
+from sealwatch.cloud.paging.ladder import LadderSource
 from sealwatch.cloud.ports import EvidenceStore, TelemetryStore
 from sealwatch.cloud.registry.cache import RegistryCache
 from sealwatch.cloud.telemetry.facts import Told
@@ -30,7 +30,7 @@ class Ingest:
         database: Database,
         telemetry: TelemetryStore,
         evidence: EvidenceStore,
-        ladder: Ladder,
+        ladder: LadderSource,
         clock: Clock,
         committed: Callable[[], None],
         counters: IngestCounters | None = None,

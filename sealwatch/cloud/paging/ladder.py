@@ -3,12 +3,11 @@ running page."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
-
-from sealwatch.cloud.config import CloudSettings, address_of
+from sqlalchemy.orm import Session
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -21,6 +20,8 @@ class Step(Struct, frozen=True, kw_only=True):
     role: str = ""
     language: str = "zh"
     address: str
+    duty: str = ""  # why this person: a reason of `sealwatch.cloud.duty.roster`; empty: named by the configuration
+    instead_of: str = ""  # whose turn it would have been
 
 
 class Ladder(Struct, frozen=True, kw_only=True):
@@ -29,25 +30,15 @@ class Ladder(Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...] = ()
     repeat_after_s: float = 300.0
 
+    def at(self, _session: Session, _now_ms: int) -> Ladder:
+        """Itself: a ladder that is the same at any time."""
+        return self
 
-def from_settings(settings: CloudSettings) -> Ladder:
-    """The ladder of the configuration file with the people's names and addresses filled in."""
-    people = {person.person_id: person for person in settings.people}
-    steps = []
-    for step in sorted(settings.ladder, key=lambda step: step.after_s):
-        person = people[step.person_id]
-        steps.append(
-            Step(
-                after_s=step.after_s,
-                channel=step.channel,
-                person_id=person.person_id,
-                name=person.name,
-                role=person.role,
-                language=person.language,
-                address=address_of(settings, person, step.channel),
-            )
-        )
-    return Ladder(steps=tuple(steps), repeat_after_s=settings.ladder_repeat_s)
+
+class LadderSource(Protocol):
+    """Where the ladder of an incident that opens comes from (`sealwatch.cloud.duty.ladder`)."""
+
+    def at(self, session: Session, now_ms: int, /) -> Ladder: ...
 
 
 def to_json(ladder: Ladder) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`cloud.toml` into the registry, at every start.
 
-Sites and people are added and brought up to date, never removed: incidents and pages speak of them. A node that is no
+Sites and people are added and brought up to date, never removed: incidents and pages speak of them. A person who was
+edited in the service is left as they are there (`managed_by`). A node that is no
 longer in the file loses its entry, and with it the right to be believed; one that was enrolled keeps it.
 """
 
@@ -51,8 +52,11 @@ def sync(session: Session, settings: CloudSettings) -> SyncReport:
             continue
         identity = {"node_id": node.node_id, "site_id": node.site_id, "public_key": node.public_key}
         _upsert(session, Node, node.node_id, identity, added, changed)
+    own = set(session.scalars(select(Person.person_id).where(Person.managed_by == "service")))
     for person in settings.people:
-        fields = ("person_id", "name", "role", "level", "language", "telephone", "email", "webhook_url")
+        if person.person_id in own:
+            continue
+        fields = ("person_id", "name", "role", "level", "language", "telephone", "email", "webhook_url", "addresses")
         _upsert(session, Person, person.person_id, {f: getattr(person, f) for f in fields}, added, changed)
     kept = [*(node.node_id for node in settings.nodes), *enrolled]
     removed = list(session.scalars(select(Node.node_id).where(Node.node_id.not_in(kept))))

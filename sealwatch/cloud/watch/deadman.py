@@ -19,7 +19,7 @@ from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.db.tables import AlarmRecord, Node, Site
 from sealwatch.cloud.incidents.fuse import NODE_SILENT, SOURCE_SILENT
 from sealwatch.cloud.incidents.intake import Intake, touched
-from sealwatch.cloud.paging.ladder import Ladder
+from sealwatch.cloud.paging.ladder import LadderSource
 from sealwatch.cloud.watch import silent
 from sealwatch.cloud.watch.silent import NodeSeen, Silent
 from sealwatch.contract.codes import AlarmKind, ClockQuality, DeclaredStatus, Level, Phase
@@ -31,7 +31,7 @@ _KINDS: Final = (NODE_SILENT, SOURCE_SILENT)
 _OWN_FAULTS: Final = (str(AlarmKind.CAMERA_FAULT), str(AlarmKind.METER_FAULT), str(AlarmKind.LIVENESS))
 
 
-def turn(database: Database, *, ladder: Ladder, now_ms: int, listening_ms: int) -> int:
+def turn(database: Database, *, ladder: LadderSource, now_ms: int, listening_ms: int) -> int:
     """Look once at every node; how many alarms began, changed or ended."""
     with database.read() as session:
         sites = session.execute(select(Site.site_id, Site.name_zh, Site.name_en))

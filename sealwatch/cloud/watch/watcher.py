@@ -18,7 +18,7 @@ from sealwatch.base.clock import Clock
 from sealwatch.cloud.db.duty_tables import Mark
 from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.incidents import area, aside, outage, recall, steps
-from sealwatch.cloud.paging.ladder import Ladder
+from sealwatch.cloud.paging.ladder import LadderSource
 from sealwatch.cloud.ports import ChangeBus
 from sealwatch.cloud.silences import store as silences
 from sealwatch.cloud.watch import deadman, steady
@@ -39,7 +39,7 @@ class Watcher:
         self,
         database: Database,
         *,
-        ladder: Ladder,
+        ladder: LadderSource,
         clock: Clock,
         changes: ChangeBus,
         connected: Callable[[], bool] = lambda: True,

@@ -12,6 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import RedirectResponse, Response
 
 from sealwatch import __version__
+from sealwatch.cloud.duty import http as duty_http
 from sealwatch.cloud.enrolment import http as enrolment_http
 from sealwatch.cloud.evidence import http
 from sealwatch.cloud.evidence.preview import Previews
@@ -68,6 +69,7 @@ def create_app(services: WebServices, *, hub: Hub | None = None) -> FastAPI:
     app.include_router(pages.build(services, render, forms, previews))
     app.include_router(answers.build(services, render, previews, hub))
     app.include_router(api.build(services))
+    app.include_router(duty_http.build(services))
     app.include_router(load_http.build(services))
     app.include_router(permits_http.build(services))
     app.include_router(silences_http.build(services))

@@ -14,7 +14,8 @@ from sealwatch.base.settings import SettingsError
 from sealwatch.cloud.config import CloudSettings, load_cloud
 from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.db.tables import Node, Person, Site
-from sealwatch.cloud.paging import ladder
+from sealwatch.cloud.duty.ladder import DutyLadder
+from sealwatch.cloud.duty.store import give_back, put_person
 from sealwatch.cloud.registry.cache import REFRESH_S, RegistryCache
 from sealwatch.cloud.registry.sync import SyncReport, sync
 from sealwatch.cloud.registry.view import load
@@ -107,8 +108,23 @@ def test_a_change_by_another_process_is_noticed_after_a_while(database: Database
     assert set(cache.current().nodes) == {"n1"}
 
 
-def test_the_ladder_is_in_the_order_of_its_times_with_names_and_addresses() -> None:
-    made = ladder.from_settings(parsed(FILE))
+def test_a_person_edited_in_the_service_is_left_alone_until_given_back(database: Database) -> None:
+    run(database, FILE)
+    with database.write() as session:
+        put_person(session, "li", {"name": "李×", "level": 2, "telephone": "13900000000"})
+    assert run(database, FILE.replace("level = 3", "level = 4")) == SyncReport(added=(), changed=(), removed=())
+    with database.write() as session:
+        assert (session.get_one(Person, "li").level, session.get_one(Person, "li").email) == (2, "li@county.example")
+        give_back(session, "li")
+    assert run(database, FILE).changed == ("li",)
+    with database.read() as session:
+        assert (session.get_one(Person, "li").level, session.get_one(Person, "li").telephone) == (3, "")
+
+
+def test_the_ladder_is_in_the_order_of_its_times_with_names_and_addresses(database: Database) -> None:
+    run(database, FILE)
+    with database.read() as session:
+        made = DutyLadder(parsed(FILE)).at(session, 0)
     assert [(s.after_s, s.name, s.channel, s.address) for s in made.steps] == [
         (0.0, "王×", "webhook", "http://127.0.0.1:9/"),
         (60.0, "李×", "email", "li@county.example"),
@@ -120,6 +136,9 @@ def test_the_ladder_is_in_the_order_of_its_times_with_names_and_addresses() -> N
     ("change", "wanted"),
     [
         (('site_id = "s1"\npublic', 'site_id = "s9"\npublic'), "n1 stands at s9"),
+        (('person_id = "wang"\nchannel', "channel"), "wants either person_id or roster"),
+        (('person_id = "wang"\nchannel', 'person_id = "wang"\nroster = "day"\nchannel'), "wants either person_id or"),
+        (('person_id = "wang"\nchannel = "webhook"', 'roster = "day"\nchannel = "pigeon"'), "pigeon is no channel"),
         (('person_id = "wang"\nchannel', 'person_id = "zhao"\nchannel'), "zhao is not among the people"),
         (('webhook_url = "http://127.0.0.1:9/"', ""), "webhook for wang wants webhook_url"),
         (('email = "li@county.example"', ""), "email for li wants email"),

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from sealwatch.base.settings import SettingsError
-from sealwatch.cloud.config import load_cloud
-from sealwatch.cloud.paging import ladder
+from sealwatch.cloud.config import address_of, load_cloud
 from sealwatch.cloud.paging.channels import factory
 from sealwatch.cloud.paging.channels.dingtalk import DingTalkRobot
 from sealwatch.cloud.service import channels
@@ -59,13 +58,12 @@ def test_every_kind_is_built_and_may_stand_in_the_ladder(
     cloud = load_cloud(written(tmp_path, table(kind), STEP.format("app")))
     with contextlib.ExitStack() as opened:
         assert set(channels(cloud, opened)) == {"app"}
-    (step,) = ladder.from_settings(cloud).steps
-    assert (step.channel, step.address) == ("app", "wang01")
+    assert address_of(cloud, cloud.people[0], cloud.ladder[0].channel) == "wang01"
 
 
 def test_a_person_without_an_own_address_is_reached_by_telephone_number(tmp_path: Path) -> None:
     cloud = load_cloud(written(tmp_path, table("gsm_modem", "sms"), STEP.format("sms")))
-    assert ladder.from_settings(cloud).steps[0].address == "13800000000"
+    assert address_of(cloud, cloud.people[0], "sms") == "13800000000"
 
 
 @pytest.mark.parametrize(
