@@ -161,6 +161,7 @@ class Agent:
                 wires=self._wires,
                 declared=self.declared,
                 model=current_model(self._folder),
+                outputs=self._outputs,
             )
         if self._recording is not None:
             watch_sink = self._recording.sink

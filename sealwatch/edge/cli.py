@@ -26,6 +26,11 @@ _ELSEWHERE: Final = {
         "configure",
         "find cameras by ONVIF, read their streams, and what to set",
     ),
+    "challenge": (
+        "sealwatch.edge.video.cli_challenge",
+        "configure",
+        "flash a camera's lamp and see whether it follows",
+    ),
     "replay": ("sealwatch.edge.cli_replay", "configure", "a recorded video through the camera's chain"),
     "update": ("sealwatch.edge.update.cli", "configure", "updates of agent and model: how they stand, now, back"),
     "diagnostics": ("sealwatch.edge.diagnostics.cli", "configure", "one file that says how this node is, redacted"),

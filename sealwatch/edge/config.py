@@ -16,6 +16,7 @@ from sealwatch.base.settings import SettingsError
 from sealwatch.contract.codes import DeclaredStatus, Level
 from sealwatch.contract.messages import Identifier
 from sealwatch.contract.signing import public_key_from_text
+from sealwatch.edge.config_light import ChallengeSettings, PositionSettings
 from sealwatch.edge.inputs.terminals import terminals_problem
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -88,6 +89,7 @@ class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = []
     person_on_delay_s: Annotated[float, Meta(ge=0, le=60, description="A person must be seen this long.")] = 1.0
     person_off_delay_s: Annotated[float, Meta(ge=1, le=600, description="Nobody for this long ends the alarm.")] = 10.0
+    challenge: ChallengeSettings | None = None
     footage_days: (
         Annotated[
             float, Meta(ge=0, le=3650, description="Days of footage wanted of this camera; 0: none. Else [recorder]'s.")
@@ -314,6 +316,7 @@ class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     declared_status: Annotated[DeclaredStatus, Meta(description="Until the service has sent a declaration.")] = (
         DeclaredStatus.POWER_CUT
     )
+    position: PositionSettings | None = None
     cameras: Annotated[list[CameraSettings], Meta(max_length=16)] = []
     meters: Annotated[list[MeterSettings], Meta(max_length=32)] = []
     recorder: RecorderSettings | None = None

@@ -19,6 +19,7 @@ from sealwatch.edge.ports import Image, Part, Sink
 
 if TYPE_CHECKING:
     from sealwatch.edge.inputs.build import Wires
+    from sealwatch.edge.outputs.part import OutputPart
     from sealwatch.edge.recorder.media import PacketTap
 
 logger = logging.getLogger(__name__)
@@ -63,11 +64,13 @@ def watchers(
     wires: Wires | None = None,
     declared: Declared | None = None,
     model: Path | None = None,
+    outputs: Mapping[str, OutputPart] | None = None,
 ) -> list[Part]:
     """A part for each camera, meter and wire with inputs; `taps` get the packets of the cameras they are named after.
 
     Below `raw_folder` the meters' raw readings of the last seven days are kept, below `view_folder` the cameras'
     reference pictures, which camera faults are judged by. `wires` are shared with the outputs, where there are some.
+    The cameras that name a lamp among `outputs` are challenged by it.
     `model` is the manifest of the person model, without it the one of the model store.
     Without `declared` the configured status holds for good. What the cameras see of work is told to the meter's rules.
 
@@ -77,7 +80,7 @@ def watchers(
     work = WorkLog()
     eyes = NotingSink(PeopleSink(sink, declared.current), work)
     return [
-        *_cameras(node, eyes, clock, taps or {}, view_folder, model),
+        *_cameras(node, eyes, clock, taps or {}, view_folder, model, outputs or {}),
         *_meters(node, sink, power_clock, raw_folder, declared, work if node.cameras else None),
         *_inputs(node, sink, clock, wires),
     ]
@@ -90,10 +93,12 @@ def _cameras(
     taps: Mapping[str, PacketTap],
     view_folder: Path | None,
     model: Path | None,
+    outputs: Mapping[str, OutputPart],
 ) -> list[Part]:
     if not node.cameras:
         return []
     from sealwatch.edge.video.change_keep import FileSurroundings
+    from sealwatch.edge.video.doubting import suspicions
     from sealwatch.edge.video.source import open_source
     from sealwatch.edge.video.views import FileViews
     from sealwatch.edge.video.watcher import CameraWatcher
@@ -113,6 +118,7 @@ def _cameras(
             connect=functools.partial(open_source, tap=taps.get(camera.camera_id)),
             views=FileViews(view_folder, camera.camera_id, camera.source) if view_folder is not None else None,
             surroundings=FileSurroundings(view_folder, camera.camera_id) if view_folder is not None else None,
+            suspicions=suspicions(camera, node.position, outputs, clock, view_folder),
         )
         for camera in node.cameras
     ]

@@ -58,7 +58,13 @@ def terminals_problem(node: NodeSettings) -> str:
         if terminal in used:
             return f"{field}: {at} is used by {used[terminal]} already; give each its own"
         used[terminal] = field
-    return _lines_problem(node) or _inputs_problem(node) or _outputs_problem(node) or _actions_problem(node)
+    return (
+        _lines_problem(node)
+        or _inputs_problem(node)
+        or _outputs_problem(node)
+        or _actions_problem(node)
+        or _challenges_problem(node)
+    )
 
 
 def _lines_problem(node: NodeSettings) -> str:
@@ -109,6 +115,22 @@ def _outputs_problem(node: NodeSettings) -> str:
             return f"outputs.{one.output_id}: the id is in use elsewhere; give it another"
         if (one.kind == "loudspeaker") != one.at.startswith("sound:"):
             return f"outputs.{one.output_id}: a loudspeaker plays a sound:/path.wav, and nothing else does"
+    return ""
+
+
+def _challenges_problem(node: NodeSettings) -> str:
+    outputs = {one.output_id: one for one in node.outputs}
+    for camera in node.cameras:
+        if camera.challenge is None:
+            continue
+        field, lamp = f"cameras.{camera.camera_id}.challenge", outputs.get(camera.challenge.output)
+        if lamp is None or lamp.kind not in ("lamp", "relay"):
+            lamps = ", ".join(sorted(one.output_id for one in node.outputs if one.kind in ("lamp", "relay"))) or "none"
+            return f"{field}: '{camera.challenge.output}' is no lamp or relay; there are: {lamps}"
+        if lamp.pause_s > 0 or lamp.max_s < 2:
+            return f"{field}: {lamp.output_id} could not flash; give that output pause_s = 0 and max_s of 2 or more"
+        if node.position is None:
+            return f"{field}: by day no lamp can be seen; add position = {{ latitude_deg = …, longitude_deg = … }}"
     return ""
 
 

@@ -17,7 +17,7 @@ from sealwatch.contract.messages import Permit
 _HOUR_MS: Final = 3_600_000
 _UTC8_MS: Final = 8 * _HOUR_MS
 
-Origin = Literal["alarm", "person"]
+Origin = Literal["alarm", "person", "challenge"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,13 +22,14 @@ from sealwatch.edge.video.analyser import Analyser, Look, boxes_of
 from sealwatch.edge.video.change_keep import MemorySurroundings, SurroundingsStore
 from sealwatch.edge.video.change_map import Surroundings
 from sealwatch.edge.video.continuity import Continuity
-from sealwatch.edge.video.decisions import Decision, random_id
+from sealwatch.edge.video.decisions import Decider, Decision, random_id
 from sealwatch.edge.video.drafts import draft
 from sealwatch.edge.video.geometry import Box
 from sealwatch.edge.video.ports import Demand, ObjectDetector, StageTimes
 from sealwatch.edge.video.signal_loss import SignalState
 from sealwatch.edge.video.snapshot import jpeg
 from sealwatch.edge.video.source import open_source
+from sealwatch.edge.video.suspicion import Suspicion
 from sealwatch.edge.video.views import Keeping, MemoryViews, ViewError, ViewStore, due
 
 logger = logging.getLogger(__name__)
@@ -95,7 +96,9 @@ class CameraWatcher:
         new_id: Callable[[], str] = random_id,
         views: ViewStore | None = None,
         surroundings: SurroundingsStore | None = None,
+        suspicions: Sequence[Suspicion] = (),
     ) -> None:
+        self._suspicions, self._doubter = tuple(suspicions), Decider(new_id)
         self._views = views if views is not None else MemoryViews()
         self._surroundings = surroundings if surroundings is not None else MemorySurroundings()
         self._kept_revision = 0
@@ -141,6 +144,7 @@ class CameraWatcher:
                     self._redraw(analyser, frame)
                     look = analyser.look(frame)
                     self._tell(analyser, look, frame)
+                    self._suspect(analyser, look, frame)
                     self._show(analyser, look, frame)
                     kept = self._keep_view(analyser, kept, frame.monotonic_s)
                     interval = self._measure(interval, analyser, look, frame)
@@ -173,6 +177,8 @@ class CameraWatcher:
         }
         if still_s is not None:
             numbers["last_change_age_s"] = round(still_s, 1)
+        for suspicion in self._suspicions:
+            numbers |= suspicion.numbers()
         return PartHealth(
             part_id=self.part_id,
             kind="camera",
@@ -317,6 +323,22 @@ class CameraWatcher:
             changed_s=frame.monotonic_s if changed else self._evidence.changed_s,
             pictures=self._evidence.pictures + 1,
         )
+
+    def _suspect(self, analyser: Analyser, look: Look, frame: Frame) -> None:
+        """Let what doubts this camera by other means than its pictures look too."""
+        quiet = (
+            look.gate.reason == "still"
+            and not analyser.standing_faults
+            and not any(track.alive for track in look.tracks)
+        )
+        for suspicion in self._suspicions:
+            doubt = suspicion.look(frame, quiet=quiet)
+            if doubt is None:
+                continue
+            picture = jpeg(frame.colour()) if doubt.phase is Phase.START else None
+            self._sink.alarm(draft(self._doubter.doubt(doubt, frame), self._camera.camera_id, picture))
+        if any(suspicion.wants_all for suspicion in self._suspicions):
+            self._demand.idle = False
 
     def _measure(self, interval: _Interval, analyser: Analyser, look: Look, frame: Frame) -> _Interval:
         interval.pictures += 1
