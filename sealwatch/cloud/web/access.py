@@ -28,7 +28,7 @@ COOKIE: Final = "sealwatch_session"
 SESSION_S: Final = 12 * 3600
 # The last two: nodes sign every request themselves.
 _OPEN_PREFIXES: Final = ("/a/", "/static/", "/evidence/v1/", "/enrolment/v1/", "/releases/v1/")
-_OPEN_PATHS: Final = frozenset({"/healthz", "/login", "/favicon.ico"})
+_OPEN_PATHS: Final = frozenset({"/healthz", "/login", "/favicon.ico", "/sw.js", "/offline"})
 
 
 class Attempts:

@@ -20,7 +20,7 @@ from sealwatch.cloud.incidents import service
 from sealwatch.cloud.web import incident_page, step_forms
 from sealwatch.cloud.web import language as language_
 from sealwatch.cloud.web.events import Hub
-from sealwatch.cloud.web.pages import picture_response, the_incident
+from sealwatch.cloud.web.pages import clip_response, picture_response, the_incident, the_permits
 from sealwatch.cloud.web.problems import Problem
 from sealwatch.cloud.web.render import Renderer
 from sealwatch.cloud.web.services import WebServices
@@ -55,13 +55,16 @@ def build(services: WebServices, render: Renderer, previews: Previews, hub: Hub)
     def page(request: Request, token: str) -> Response:
         stamp, language = render.stamp(), language_.of_request(request)
         link, incident = found(token)
+        with services.database.read() as session:
+            permits = the_permits(session, incident, services)
         values = incident_page.shared(
             incident,
             language=language,
             now_ms=services.clock.wall_ms(),
             telemetry=services.telemetry,
             evidence=services.evidence,
-            pictures_url=f"/a/{token}/pictures",
+            base_url=f"/a/{token}",
+            permits=permits,
         )
         actor = f"person:{link.person_id}"
         values |= incident_page.acting(request, incident, language=language, actor=actor, by_link=True)
@@ -92,6 +95,10 @@ def build(services: WebServices, render: Renderer, previews: Previews, hub: Hub)
     @router.get("/pictures/{sha256}/preview")
     def preview(token: str, sha256: str) -> Response:
         return picture_response(services, found(token)[1], sha256, previews=previews)
+
+    @router.get("/clips/{sha256}")
+    def clip(request: Request, token: str, sha256: str) -> Response:
+        return clip_response(services, request, found(token)[1], sha256)
 
     def resolve(_request: Request, token: str, _form_token: str) -> Doer:
         link = opened(token)

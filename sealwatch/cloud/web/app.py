@@ -12,6 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import RedirectResponse, Response
 
 from sealwatch import __version__
+from sealwatch.base.text import say
 from sealwatch.cloud.duty import http as duty_http
 from sealwatch.cloud.enrolment import http as enrolment_http
 from sealwatch.cloud.evidence import http
@@ -21,6 +22,7 @@ from sealwatch.cloud.permits import http as permits_http
 from sealwatch.cloud.silences import http as silences_http
 from sealwatch.cloud.updates import files as release_files
 from sealwatch.cloud.web import answers, api, guard, metrics, pages, problems
+from sealwatch.cloud.web import language as language_
 from sealwatch.cloud.web.access import COOKIE, Access, AccessMiddleware, address, safe_target
 from sealwatch.cloud.web.events import Hub
 from sealwatch.cloud.web.forms import Forms
@@ -141,6 +143,18 @@ def _add_service_routes(app: FastAPI, services: WebServices, hub: Hub, render: R
         # The address carries a hash of the content, so that a browser never asks twice for the same file.
         caching = {"Cache-Control": "public, max-age=31536000, immutable"}
         return Response(asset.data, media_type=asset.media_type, headers=caching)
+
+    @app.get("/sw.js", include_in_schema=False)
+    def service_worker() -> Response:
+        # Asked for anew at each visit, so that a telephone never lives with an old one.
+        data = render.assets["outbox.js"].data + render.assets["sw.js"].data
+        return Response(data, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/offline", include_in_schema=False)
+    def offline(request: Request) -> Response:
+        language = language_.of_request(request)
+        title, detail = (say(language, f"outbox.offline_{part}") for part in ("title", "detail"))
+        return render.page(request, "error.html", {"title": title, "detail": detail, "status": "…"})
 
     @app.get("/favicon.ico", include_in_schema=False)
     def favicon() -> Response:

@@ -10,7 +10,11 @@ from typing import Any, Final, Literal
 from starlette.requests import Request
 
 from sealwatch.base.text import Language
+from sealwatch.cloud.db.duty_tables import WorkPermit
 from sealwatch.cloud.evidence.preview import size_px
+from sealwatch.cloud.maps import links
+from sealwatch.cloud.maps.datum import Position
+from sealwatch.cloud.permits import store as permit_store
 from sealwatch.cloud.ports import EvidenceStore, Series, TelemetryStore
 from sealwatch.cloud.web import life, step_forms, story, words
 from sealwatch.cloud.web.curve import Curve, Window, draw
@@ -62,15 +66,22 @@ def shared(
     now_ms: int,
     telemetry: TelemetryStore,
     evidence: EvidenceStore,
-    pictures_url: str,
+    base_url: str,
+    permits: Sequence[WorkPermit],
 ) -> dict[str, Any]:
-    """The template values of an incident."""
+    """The template values of an incident; pictures and clips lie below `base_url`."""
+    pictures_url, site = f"{base_url}/pictures", incident.card.site
     shown = pictures(incident.alarms, evidence, pictures_url)
     return {
         "incident": incident,
         "picture": shown[0],
         "sent_pictures": sent_pictures(incident, evidence, pictures_url),
         "more_pictures": [picture for picture in shown[1:] if picture.state == "shown"],
+        "clip": _clip(incident, base_url),
+        "permits": [_permit(permit, now_ms) for permit in permits],
+        "map_links": []
+        if site.latitude_deg is None or site.longitude_deg is None
+        else links.navigation(Position(site.latitude_deg, site.longitude_deg), site.name(language)),
         "chart": chart(incident, telemetry, now_ms=now_ms),
         "paging": story.paging(language, incident),
         "history": story.history(language, incident),
@@ -99,6 +110,23 @@ def sent_pictures(incident: IncidentView, evidence: EvidenceStore, url: str) -> 
     sent = [(sha256, event) for event in reversed(incident.events) for sha256 in event.attachments()][:_MOST_PICTURES]
     read = [(_read(sha256, evidence, url, source_id="", at_ms=event.at_ms), event) for sha256, event in sent]
     return [(picture, event) for picture, event in read if picture.state == "shown"]
+
+
+def _clip(incident: IncidentView, base_url: str) -> dict[str, Any] | None:
+    """The recording to play: that of the latest alarm. None where none has arrived."""
+    for clip in incident.clips:
+        return {
+            "url": f"{base_url}/clips/{clip.sha256}",
+            "size_bytes": clip.size_bytes,
+            "source_id": clip.source_id,
+        }
+    return None
+
+
+def _permit(permit: WorkPermit, now_ms: int) -> dict[str, Any]:
+    fields = ("purpose", "from_ms", "from_hour", "to_hour", "max_people", "max_power_w", "responsible", "telephone")
+    work = permit_store.as_work(permit)
+    return {name: getattr(permit, name) for name in fields} | {"to_ms": work.to_ms, "holds": work.covers(now_ms)}
 
 
 def pictures(alarms: Sequence[AlarmView], evidence: EvidenceStore, url: str) -> list[Picture]:

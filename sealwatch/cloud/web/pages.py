@@ -9,9 +9,11 @@ from fastapi import APIRouter, Form, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
+from sealwatch.cloud.db.duty_tables import WorkPermit
 from sealwatch.cloud.evidence.preview import Previews
 from sealwatch.cloud.incidents import service
-from sealwatch.cloud.web import incident_page, step_forms, story, views
+from sealwatch.cloud.permits import store as permit_store
+from sealwatch.cloud.web import incident_page, ranges, step_forms, story, views
 from sealwatch.cloud.web import language as language_
 from sealwatch.cloud.web.actor import actor_of
 from sealwatch.cloud.web.forms import FIELD, Forms
@@ -21,6 +23,7 @@ from sealwatch.cloud.web.services import WebServices
 from sealwatch.cloud.web.step_forms import Doer
 
 RECENT: Final = 8
+_MOST_PERMITS: Final = 5
 _CURSOR: Final = re.compile(r"(\d{1,16})-([0-9A-Za-z_.-]{1,64})")
 _IMAGES: Final = ("image/jpeg", "image/png", "image/webp")
 _MAGIC: Final = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"RIFF", "image/webp"))
@@ -59,13 +62,15 @@ def build(services: WebServices, render: Renderer, forms: Forms, previews: Previ
         language = language_.of_request(request)
         with services.database.read() as session:
             found = the_incident(session, incident_id)
+            permits = the_permits(session, found, services)
         values = incident_page.shared(
             found,
             language=language,
             now_ms=services.clock.wall_ms(),
             telemetry=services.telemetry,
             evidence=services.evidence,
-            pictures_url=f"/incidents/{incident_id}/pictures",
+            base_url=f"/incidents/{incident_id}",
+            permits=permits,
         )
         values |= incident_page.acting(request, found, language=language, actor=actor_of(request))
         values["stamp"] = stamp
@@ -82,6 +87,12 @@ def build(services: WebServices, render: Renderer, forms: Forms, previews: Previ
         with services.database.read() as session:
             found = the_incident(session, incident_id)
         return picture_response(services, found, sha256, previews=previews)
+
+    @router.get("/incidents/{incident_id}/clips/{sha256}")
+    def clip(request: Request, incident_id: str, sha256: str) -> Response:
+        with services.database.read() as session:
+            found = the_incident(session, incident_id)
+        return clip_response(services, request, found, sha256)
 
     _build_changes(router, services, forms)
     _build_steps(router, services, forms)
@@ -161,6 +172,26 @@ def picture_response(
             raise Problem(404, "unknown_picture") from None
     # The address names the content, so a browser may keep it; "private", because it is evidence.
     return Response(data, media_type=media_type, headers={"Cache-Control": "private, max-age=86400, immutable"})
+
+
+def the_permits(session: Session, incident: views.IncidentView, services: WebServices) -> list[WorkPermit]:
+    """The permits of the site that hold or will hold."""
+    now_ms = services.clock.wall_ms()
+    return permit_store.listed(session, site_id=incident.card.site.site_id, open_at_ms=now_ms, limit=_MOST_PERMITS)
+
+
+def clip_response(services: WebServices, request: Request, incident: views.IncidentView, sha256: str) -> Response:
+    """A recording of this incident, in pieces where a player asks for them. Raises Problem (404, 409)."""
+    clip = next((one for one in incident.clips if one.sha256 == sha256), None)
+    if clip is None:
+        raise Problem(404, "unknown_clip")
+    try:
+        data = services.evidence.get(sha256)
+    except ValueError:
+        raise Problem(409, "altered_picture") from None
+    if data is None:
+        raise Problem(404, "unknown_clip")
+    return ranges.response(data, clip.media_type, request.headers.get("range", ""))
 
 
 def cursor(value: str) -> tuple[int, str] | None:

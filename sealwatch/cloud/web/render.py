@@ -108,6 +108,7 @@ class Renderer:
             "iso": words.iso,
             "power": words.power,
             "reading": words.reading,
+            "megabytes": words.megabytes,
             "relative": {key: text.catalogue()[f"web.time.{key}"][language] for key in _RELATIVE_KEYS},
             "asset": lambda name: f"/static/{name}?v={self.assets[name].version}",
             "login_wanted": self._login_wanted,

@@ -33,6 +33,7 @@ class Step:
     state: str
     sentence: str
     at_ms: int | None
+    telephone: str
 
 
 _STEPS = ("dispatched", "arrived", "checked_in", "verified", "handled", "closing_refused", "shelved")
@@ -80,6 +81,7 @@ def _step(language: Language, page: PageView, *, passed: bool) -> Step:
         state=state,
         sentence=words.phrase(language, f"web.page.{state}", state),
         at_ms=at_ms,
+        telephone=page.telephone,
     )
 
 

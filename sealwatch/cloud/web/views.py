@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from sealwatch.base.text import Language
 from sealwatch.cloud.db.tables import (
     AlarmRecord,
+    Evidence,
     Incident,
     IncidentEvent,
     Node,
@@ -120,6 +121,17 @@ class PageView:
     submitted_at_ms: int | None
     answered_at_ms: int | None
     outcome: str
+    telephone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipView:
+    """A recording that arrived with an alarm."""
+
+    sha256: str
+    media_type: str
+    size_bytes: int
+    source_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +162,7 @@ class IncidentView:
     cycle: int
     events: list[EventView]
     people: dict[str, str]
+    clips: list[ClipView]
 
     def snapshot_hashes(self) -> set[str]:
         """Every picture that belongs to the incident: those of its alarms, and those its people sent."""
@@ -208,6 +221,7 @@ def incident(session: Session, incident_id: str) -> IncidentView | None:
         cycle=cycle,
         events=[_event(event, people) for event in events],
         people={person_id: person.name for person_id, person in people.items()},
+        clips=_clips(session, alarms),
     )
 
 
@@ -257,6 +271,26 @@ def _silence(node: Node, now_ms: int) -> str | None:
     if node.state != "online":
         return "offline"
     return "overdue" if now_ms - node.state_at_ms > SILENT_AFTER_MS else None
+
+
+def _clips(session: Session, alarms: Sequence[AlarmRecord]) -> list[ClipView]:
+    """The recordings of these alarms, that of the latest alarm first."""
+    found = session.scalars(
+        select(Evidence)
+        .where(Evidence.alarm_id.in_({alarm.alarm_id for alarm in alarms}), Evidence.media_type.like("video/%"))
+        .order_by(Evidence.captured_at_ms.desc())
+    ).all()
+    sources = {(alarm.node_id, alarm.alarm_id): alarm.source_id for alarm in alarms}
+    return [
+        ClipView(
+            sha256=one.sha256,
+            media_type=one.media_type,
+            size_bytes=one.size_bytes,
+            source_id=sources[one.node_id, one.alarm_id],
+        )
+        for one in found
+        if (one.node_id, one.alarm_id) in sources
+    ]
 
 
 def _people(session: Session) -> dict[str, Person]:
@@ -359,6 +393,7 @@ def _page(page: Page, people: dict[str, Person], step: dict[str, Any]) -> PageVi
         submitted_at_ms=page.submitted_at_ms,
         answered_at_ms=page.answered_at_ms,
         outcome=page.outcome,
+        telephone=person.telephone if person else "",
     )
 
 

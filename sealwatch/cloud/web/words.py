@@ -93,6 +93,11 @@ def distance(metres: float) -> str:
     return f"{metres / 1000:.1f} km" if metres < 10_000 else f"{metres / 1000:.0f} km"
 
 
+def megabytes(size_bytes: int) -> str:
+    """The size of a file to download."""
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 100_000 else f"{size_bytes / 1e3:.0f} kB"
+
+
 _UNITS: Final = {
     "w": "W", "kw": "kW", "kwh": "kWh", "wh": "Wh", "v": "V", "a": "A", "s": "s", "ms": "ms", "px": "px",
     "hz": "Hz", "db": "dB", "dbm": "dBm", "percent": "%", "c": "°C", "mb": "MB", "m": "m",

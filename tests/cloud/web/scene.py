@@ -21,6 +21,7 @@ from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.db.tables import (
     AlarmRecord,
     Base,
+    Evidence,
     Incident,
     IncidentEvent,
     Node,
@@ -32,6 +33,7 @@ from sealwatch.cloud.db.tables import (
 )
 from sealwatch.cloud.evidence.store import MemoryEvidence
 from sealwatch.cloud.incidents import service
+from sealwatch.cloud.permits.store import Announced, announce
 from sealwatch.cloud.ports import ChangeBus, TelemetryStore
 from sealwatch.cloud.telemetry.memory import MemoryTelemetry
 from sealwatch.cloud.web.services import WebServices
@@ -153,12 +155,15 @@ class Scene:
     def add_registry(self) -> None:
         """Sites, nodes and people; every node is heard from."""
         names = [
-            ("jingjiagou", "井家沟主井", "Jingjiagou main shaft", "枸乃甸乡", "Gounaidian township", "power_cut"),
-            ("beigou", "北沟风井", "Beigou air shaft", "枸乃甸乡", "Gounaidian township", "guard_hut_only"),
-            ("laohudong", "老虎洞二号平硐", "Laohudong adit 2", "大苏河乡", "Dasuhe township", "flooded"),
-            ("donggou", "东沟斜井", "Donggou incline", "南口前镇", "Nankouqian town", "drainage_only"),
-        ]
-        for site_id, zh, en, town_zh, town_en, status in names:
+            ("jingjiagou", "井家沟主井", "Jingjiagou main shaft", "枸乃甸乡", "Gounaidian township", "power_cut",
+             42.0631, 124.9472),
+            ("beigou", "北沟风井", "Beigou air shaft", "枸乃甸乡", "Gounaidian township", "guard_hut_only",
+             42.0874, 124.9105),
+            ("laohudong", "老虎洞二号平硐", "Laohudong adit 2", "大苏河乡", "Dasuhe township", "flooded",
+             41.8412, 124.9533),
+            ("donggou", "东沟斜井", "Donggou incline", "南口前镇", "Nankouqian town", "drainage_only", None, None),
+        ]  # fmt: skip
+        for site_id, zh, en, town_zh, town_en, status, latitude_deg, longitude_deg in names:
             site = Site(
                 site_id=site_id,
                 name_zh=zh,
@@ -166,6 +171,8 @@ class Scene:
                 township_zh=town_zh,
                 township_en=town_en,
                 declared_status=status,
+                latitude_deg=latitude_deg,
+                longitude_deg=longitude_deg,
             )
             node = Node(
                 node_id=f"{site_id}-1",
@@ -176,7 +183,7 @@ class Scene:
             )
             self.add(site, node)
         self.add(
-            Person(person_id="wang", name="王建国", role="村民组长", level=5),
+            Person(person_id="wang", name="王建国", role="村民组长", level=5, telephone="13800000001"),
             Person(person_id="li", name="李秀英", role="村支书", level=4),
             Person(person_id="zhang", name="张伟", role="应急局矿山股", level=3, language="en"),
         )
@@ -253,6 +260,41 @@ class Scene:
                 node = session.get(Node, node_id)
                 assert node is not None
                 node.state, node.state_at_ms = state, at_ms
+
+    def add_clip(self, data: bytes) -> str:
+        """A recording of the person alarm, and its hash."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        self.evidence.put(sha256, data)
+        self.add(
+            Evidence(
+                sha256=sha256,
+                media_type="video/mp4",
+                size_bytes=len(data),
+                site_id="jingjiagou",
+                node_id="jingjiagou-1",
+                alarm_id="a1",
+                captured_at_ms=NOW_MS - 7 * MINUTE_MS,
+                received_at_ms=NOW_MS,
+            )
+        )
+        return sha256
+
+    def add_permit(self) -> None:
+        """Repair by day, announced for a week."""
+        announced = Announced(
+            site_id="jingjiagou",
+            from_ms=NOW_MS - 24 * 60 * MINUTE_MS,
+            to_ms=NOW_MS + 6 * 24 * 60 * MINUTE_MS,
+            from_hour=8,
+            to_hour=17,
+            max_power_w=3000,
+            max_people=3,
+            purpose="更换井口钢门",
+            responsible="赵强",
+            telephone="13900000002",
+        )
+        with self.database.write() as session:
+            announce(session, announced, author="desk", now_ms=NOW_MS)
 
     def add_refused(self) -> None:
         """Messages in quarantine."""

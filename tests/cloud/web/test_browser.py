@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sealwatch.cloud.db.tables import IncidentEvent
 from tests.cloud.web.scene import RED, Scene
 from tests.cloud.web.test_server import serving
 
@@ -152,3 +153,62 @@ def test_every_word_stands_out_from_its_ground(scene: Scene, open_browser: OpenB
         for path in ("/", f"/incidents/{RED}", f"/a/{scene.token('wang')}", "/nowhere"):
             browser.get(url + path)
             assert browser.execute_script(CONTRAST) == [], path
+
+
+def check_ins(scene: Scene) -> list[IncidentEvent]:
+    with scene.database.read() as session:
+        return list(session.query(IncidentEvent).filter(IncidentEvent.kind.in_(("arrived", "checked_in"))))
+
+
+def network(browser: Browser, *, there: bool) -> None:
+    browser.execute_cdp_cmd("Network.enable", {})
+    figures = {"offline": not there, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", figures)
+
+
+def test_a_check_in_without_network_waits_on_the_phone_and_arrives_once(
+    scene: Scene, open_browser: OpenBrowser, tmp_path: Path
+) -> None:
+    scene.add_red()
+    picture = tmp_path / "p.jpg"
+    picture.write_bytes(scene.picture)
+    with serving(scene) as (_, url):
+        phone = open_browser()
+        phone.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["geolocation"], "origin": url})
+        here = {"latitude": 42.0634, "longitude": 124.9472, "accuracy": 9}
+        phone.execute_cdp_cmd("Emulation.setGeolocationOverride", here)
+        phone.get(f"{url}/a/{scene.token('wang')}")
+        phone.find_element("id", "acknowledge").click()
+        until(phone, lambda b: "王建国，您已应答" in words(b, "actions"))
+        until(phone, lambda b: b.execute_script("return navigator.serviceWorker.controller !== null"))
+        network(phone, there=False)
+        phone.find_element("css selector", "#step-arrive summary").click()
+        phone.find_element("css selector", "#step-arrive input[type=file]").send_keys(str(picture))
+        phone.find_element("css selector", "#step-arrive button").click()
+        until(phone, lambda b: "已存在手机里，有信号时自动发送（1 条）" in words(b, "outbox"))
+        assert check_ins(scene) == []
+        network(phone, there=True)
+        until(phone, lambda _: check_ins(scene))
+        until(phone, lambda b: "签到已送达" in words(b, "outbox"))
+        (arrived,) = check_ins(scene)
+        assert arrived.actor == "person:wang"
+        assert abs(arrived.detail["latitude_deg"] - 42.0634) < 1e-6
+        (sha256,) = arrived.detail["attachments"]
+        kept = scene.evidence.get(sha256)
+        assert kept is not None
+        assert kept.startswith(b"\xff\xd8")
+
+
+def test_an_answer_link_that_was_opened_is_read_without_network(scene: Scene, open_browser: OpenBrowser) -> None:
+    scene.add_red()
+    with serving(scene) as (_, url):
+        phone = open_browser()
+        link = f"{url}/a/{scene.token('wang')}"
+        phone.get(link)
+        until(phone, lambda b: b.execute_script("return caches.match(location.href).then(r => !!r)"))
+    # The service is gone, as a phone in a valley sees it.
+    phone.get(link)
+    assert "没有网络：这是" in words(phone, "offline")
+    assert "提升样用电 4 次" in words(phone, "what")
+    phone.get(f"{url}/incidents/{RED}")
+    assert "已签到的内容不会丢" in words(phone, "main")

@@ -23,6 +23,9 @@
   }
   tick();
   setInterval(tick, 1000);
+  function offline() { var e = document.getElementById("offline"); if (e) e.hidden = false; }
+  if (data.kept) offline();
+  window.addEventListener("offline", offline);
 
   // --- fetch the page again and exchange the regions that differ ---
   if (!data.events || !window.EventSource || !window.fetch) return;
@@ -51,12 +54,13 @@
       if (same) same.open = true;
     });
     // A picture that is already on the screen stays: no flicker, nothing fetched twice.
-    old.querySelectorAll("img").forEach(function (image) {
-      var same = Array.prototype.find.call(fresh.querySelectorAll("img"), function (i) { return i.getAttribute("src") === image.getAttribute("src"); });
+    old.querySelectorAll("img, video").forEach(function (image) {
+      var same = Array.prototype.find.call(fresh.querySelectorAll(image.tagName), function (i) { return i.getAttribute("src") === image.getAttribute("src"); });
       if (same) same.replaceWith(image);
     });
     known[old.id] = next;
     old.replaceWith(fresh);
+    document.dispatchEvent(new Event("sealwatch:exchanged"));
     if (focused && document.getElementById(focused)) document.getElementById(focused).focus({ preventScroll: true });
   }
   var fetching = false, again = false;
@@ -88,6 +92,8 @@
         }, SHORTEST_MS);
       });
   }
+
+  document.addEventListener("sealwatch:refresh", refresh);
 
   // --- the stream, and a slow poll where there is none ---
   var live = document.getElementById("live"), polling = 0;
