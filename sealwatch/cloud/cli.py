@@ -26,6 +26,7 @@ from sealwatch.cloud.db import migrate
 from sealwatch.cloud.db.engine import open_engine
 from sealwatch.cloud.db.place import database_url, unusable
 from sealwatch.cloud.downlink import cli as downlink_cli
+from sealwatch.cloud.downlink import rotation
 from sealwatch.cloud.enrolment import cli as enrolment_cli
 from sealwatch.cloud.evidence import cli as evidence_cli
 from sealwatch.cloud.paging.channels import trial
@@ -55,6 +56,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     one_test.add_argument("--to", required=True, metavar="PERSON", help="person_id of the one who gets it")
     one_test.set_defaults(run=_channel_test)
     key = commands.add_parser("key", help="print the public key that nodes pin; made where there is none yet")
+    key.add_argument("--next", action="store_true", help="make and print the key that will take its place")
+    key.add_argument("--use-next", action="store_true", help="put it in place, once every node believes it")
+    key.add_argument("--anyway", action="store_true", help="with --use-next: although not every node has said so")
     key.set_defaults(run=_key)
     downlink_cli.configure(commands)
     enrolment_cli.configure(commands)
@@ -110,7 +114,10 @@ def _migrate(arguments: argparse.Namespace) -> int:
 
 def _key(arguments: argparse.Namespace) -> int:
     folder = data_dir(load_cloud(arguments.config), arguments.config)
-    print(signing.public_key_text(service_key.load_or_create(folder).public_key()))
+    if arguments.use_next:
+        return rotation.use_next(arguments.config, folder, anyway=arguments.anyway)
+    found = service_key.prepare_next(folder) if arguments.next else service_key.load_or_create(folder)
+    print(signing.public_key_text(found.public_key()))
     return 0
 
 

@@ -6,6 +6,7 @@ Refused
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal, TypeVar
 
 import msgspec
@@ -37,6 +38,8 @@ _SEALED: Final[dict[type, SealedType]] = {
     UpdateOffer: "update",
     Release: "release",
 }
+Trusted = Ed25519PublicKey | Mapping[str, Ed25519PublicKey] | None
+"""A key that may seal, or several by their id (`signing.key_id`) while one takes the place of another."""
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _DECODERS: dict[type, msgspec.json.Decoder[object]] = {}
 
@@ -80,13 +83,16 @@ def seal(key: Ed25519PrivateKey, message: Sealable) -> bytes:
     )
 
 
-def unseal(kind: type[T], payload: bytes, public_key: Ed25519PublicKey | None) -> T:
+def unseal(kind: type[T], payload: bytes, trusted: Trusted) -> T:
     """The message inside a sealed payload once its signature holds.
 
     Raises Refused (too_large, not_json, wrong_shape, unknown_key, bad_signature).
     """
     sealed = decode(Sealed, payload)
-    if public_key is None or signing.key_id(public_key) != sealed.key_id:
+    if isinstance(trusted, Ed25519PublicKey):
+        trusted = {signing.key_id(trusted): trusted}
+    public_key = (trusted or {}).get(sealed.key_id)
+    if public_key is None:
         raise Refused("unknown_key", f"key {sealed.key_id} is not the one registered for this sender")
     wanted = _SEALED[kind]
     if sealed.type != wanted or not signing.verify(public_key, wanted, sealed.body, sealed.sig):

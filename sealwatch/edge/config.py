@@ -15,7 +15,7 @@ from sealwatch.base.redact import holds_secret
 from sealwatch.base.settings import SettingsError
 from sealwatch.contract.codes import DeclaredStatus, Level
 from sealwatch.contract.messages import Identifier
-from sealwatch.contract.signing import public_key_from_text
+from sealwatch.contract.signing import key_id, public_key_from_text
 from sealwatch.edge.config_light import ChallengeSettings, PositionSettings
 from sealwatch.edge.inputs.terminals import terminals_problem
 
@@ -313,6 +313,10 @@ class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         str,
         Meta(max_length=200, description="From `sealwatch cloud key`. Empty: no command or declaration is believed."),
     ] = ""
+    next_service_public_key: Annotated[
+        str,
+        Meta(max_length=200, description="Believed as well, while the service changes its key."),
+    ] = ""
     declared_status: Annotated[DeclaredStatus, Meta(description="Until the service has sent a declaration.")] = (
         DeclaredStatus.POWER_CUT
     )
@@ -406,16 +410,22 @@ def _check_page(page: PageSettings, name: str) -> None:
         )
 
 
-def service_key(node: NodeSettings) -> Ed25519PublicKey | None:
-    """The service's key that this node has pinned, or None. Raises SettingsError."""
-    if not node.service_public_key:
-        return None
-    try:
-        return public_key_from_text(node.service_public_key)
-    except ValueError:
-        raise SettingsError(
-            "service_public_key: not an Ed25519 public key; copy what `sealwatch cloud key` prints"
-        ) from None
+def service_key(node: NodeSettings) -> dict[str, Ed25519PublicKey] | None:
+    """The service's keys that this node has pinned, by their id, or None where it has pinned none.
+
+    Raises SettingsError.
+    """
+    found = {}
+    for name in ("service_public_key", "next_service_public_key"):
+        if text := getattr(node, name):
+            try:
+                key = public_key_from_text(text)
+            except ValueError:
+                raise SettingsError(
+                    f"{name}: not an Ed25519 public key; copy what `sealwatch cloud key` prints"
+                ) from None
+            found[key_id(key)] = key
+    return found or None
 
 
 def release_key(node: NodeSettings) -> Ed25519PublicKey | None:

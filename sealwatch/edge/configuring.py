@@ -24,17 +24,17 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from sealwatch.base.clock import Clock
 from sealwatch.base.errors import UsageError
 from sealwatch.base.files import Step, replace_file
 from sealwatch.base.settings import SettingsError
 from sealwatch.contract import wire
-from sealwatch.contract.messages import NodeConfig, PartHealth, Reply
-from sealwatch.contract.wire import Refused
+from sealwatch.contract.messages import NodeConfig, PartHealth, Reply, Sealed
+from sealwatch.contract.wire import Refused, Trusted
 from sealwatch.edge import trial
 from sealwatch.edge.config import NodeSettings, parse_node
+from sealwatch.edge.config import service_key as pinned_keys
 from sealwatch.edge.trial import TrialState
 
 logger = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ class ConfigKeeper:
         path: Path,
         settings: NodeSettings,
         *,
-        service_key: Ed25519PublicKey | None,
+        service_key: Trusted,
         clock: Clock,
         parts: Callable[[], Sequence[PartHealth]],
         connected: Callable[[], bool],
@@ -175,7 +175,7 @@ class ConfigKeeper:
         if config is None:
             return "unchanged"
         try:
-            self._put(config)
+            self._put(config, wire.decode(Sealed, payload).key_id)
         except OSError as error:
             logger.warning("the configuration cannot be written: %s; let the agent write its file and folder", error)
             self._answer(config.version, ok=False, reason="not_kept", detail=f"{self._files.path}: {error.strerror}")
@@ -198,8 +198,8 @@ class ConfigKeeper:
             raise Refused("busy", "an update is on trial")
         return config
 
-    def _put(self, config: NodeConfig) -> None:
-        refused = self._wrong(config)
+    def _put(self, config: NodeConfig, sealed_by: str) -> None:
+        refused = self._wrong(config, sealed_by)
         if refused is not None:
             self._keep(trial.refuse(self._state, config.version, *refused))
             self._tell()
@@ -218,7 +218,7 @@ class ConfigKeeper:
         logger.info("configuration %d is in place; the agent starts again to try it", config.version)
         self._restart()
 
-    def _wrong(self, config: NodeConfig) -> tuple[str, str] | None:
+    def _wrong(self, config: NodeConfig, sealed_by: str) -> tuple[str, str] | None:
         try:
             wanted = parse_node(config.toml, name="node.toml")
         except SettingsError as error:
@@ -226,8 +226,8 @@ class ConfigKeeper:
         differing = [name for name in _SAME if getattr(wanted, name) != getattr(self._settings, name)]
         if differing:
             return "other_node", f"{', '.join(differing)} cannot be changed from afar"
-        if not wanted.service_public_key:
-            return "unpins_service", "service_public_key is missing; nothing could be pushed any more"
+        if sealed_by not in (pinned_keys(wanted) or {}):
+            return "unpins_service", "it does not pin the key that it is sealed with; nothing could be pushed any more"
         return None
 
     def _keep(self, state: TrialState) -> None:

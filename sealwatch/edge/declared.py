@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from sealwatch.base.files import replace_file
 from sealwatch.contract import wire
 from sealwatch.contract.codes import DeclaredStatus
-from sealwatch.contract.messages import Declaration, Permit
-from sealwatch.contract.wire import Refused
+from sealwatch.contract.messages import Declaration, Permit, Sealed
+from sealwatch.contract.wire import Refused, Trusted
 
 logger = logging.getLogger(__name__)
 FILE: Final = "declaration.json"
@@ -55,9 +53,7 @@ class FixedDeclared:
         """Never called."""
 
 
-def judge(
-    payload: bytes, *, service_key: Ed25519PublicKey | None, site_id: str, node_id: str, version: int
-) -> Declaration:
+def judge(payload: bytes, *, service_key: Trusted, site_id: str, node_id: str, version: int) -> Declaration:
     """The declaration, where it is the service's, for this node, and newer than `version`. Raises Refused."""
     if service_key is None:
         raise Refused("no_service_key", "no key of the service is pinned; set service_public_key in node.toml")
@@ -76,7 +72,7 @@ class DeclarationKeeper:
         self,
         folder: Path,
         *,
-        service_key: Ed25519PublicKey | None,
+        service_key: Trusted,
         site_id: str,
         node_id: str,
         fallback: DeclaredStatus,
@@ -109,6 +105,17 @@ class DeclarationKeeper:
             version=self._now.version,
         )
 
+    def _resealed(self, payload: bytes) -> bool:
+        """The one in force, sealed with the service's next key: kept so, because the former key is forgotten one day.
+
+        Raises Refused.
+        """
+        if not self._payload or self._key is None:
+            return False
+        return wire.unseal(Declaration, payload, self._key) == wire.decode(
+            Declaration, wire.decode(Sealed, self._payload).body
+        )
+
     def _accept(self, declaration: Declaration, payload: bytes) -> None:
         self._payload = payload
         self._now = DeclaredNow(declaration.declared_status, tuple(declaration.permits), declaration.version)
@@ -135,6 +142,10 @@ class DeclarationKeeper:
             if payload == self._payload:
                 return "unchanged"
             try:
+                if self._resealed(payload):
+                    replace_file(self._path, payload)
+                    self._payload = payload
+                    return "unchanged"
                 declaration = self._judge(payload)
                 replace_file(self._path, payload)
             except Refused as refused:

@@ -31,7 +31,17 @@ def renewal(folder: Path, settings: NodeSettings, identity: Identity, clock: Clo
     origin = papers.origin()
     if origin is None:
         return []
-    return [Renewal(papers, origin, node_id=settings.node_id, key=identity.key, clock=clock)]
+    pinned = [key for key in (settings.service_public_key, settings.next_service_public_key) if key]
+    return [
+        Renewal(
+            papers,
+            origin,
+            node_id=settings.node_id,
+            key=identity.key,
+            clock=clock,
+            service_public_keys=pinned,
+        )
+    ]
 
 
 def recording(

@@ -311,3 +311,21 @@ def test_killed_while_it_is_put_back(tmp_path: Path, step: str, more_trials: int
     node.run(62)
     assert (node.mark, node.outcome()) == ("own", ("config-7", "rolled_back"))
     assert node.restarts - before == more_trials
+
+
+NEXT = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
+
+
+def test_the_services_key_is_changed_by_three_configurations_and_a_slip_locks_nobody_out(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    old, new = (public_key_text(key.public_key()) for key in (SERVICE, NEXT))
+    both = toml("both").replace(f'"{old}"\n', f'"{old}"\nnext_service_public_key = "{new}"\n')
+    alone = toml("alone").replace(old, new)
+    assert node.keeper.take(pushed(7, alone, key=NEXT)) == "unknown_key"
+    assert node.keeper.take(pushed(7, alone)) == "unpins_service", "sealed by a key that it would no longer believe"
+    assert node.keeper.take(pushed(8, both)) == "taken"
+    node.run(10)
+    assert node.keeper.take(pushed(9, alone, key=NEXT)) == "taken"
+    node.run(10)
+    assert (node.mark, node.outcome()) == ("alone", ("config-9", "confirmed"))
+    assert node.keeper.take(pushed(10, both)) == "unknown_key"

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sealwatch.base.files import replace_file
 from sealwatch.base.settings import SettingsError
 from sealwatch.contract import wire
 from sealwatch.contract.codes import DeclaredStatus
 from sealwatch.contract.messages import Declaration, Permit
+from sealwatch.contract.signing import key_id
+from sealwatch.contract.wire import Trusted
 from sealwatch.edge.config import load_node
 from sealwatch.edge.declared import FILE, DeclarationKeeper, DeclaredNow
 
@@ -20,7 +22,7 @@ PINNED = SERVICE.public_key()
 PERMIT = Permit(permit_id="p1", from_ms=1, to_ms=2)
 
 
-def keeper(folder: Path, key: Ed25519PublicKey | None = PINNED) -> DeclarationKeeper:
+def keeper(folder: Path, key: Trusted = PINNED) -> DeclarationKeeper:
     return DeclarationKeeper(folder, service_key=key, site_id="s1", node_id="n1", fallback=DeclaredStatus.POWER_CUT)
 
 
@@ -118,3 +120,13 @@ def test_a_pinned_key_that_is_none_is_advised_about_in_the_file(tmp_path: Path) 
         )
         with pytest.raises(SettingsError, match=r"node\.toml: service_public_key: .*copy what `sealwatch cloud key`"):
             load_node(path)
+
+
+def test_one_that_the_next_key_seals_anew_is_kept_so_and_outlives_the_former_key(tmp_path: Path) -> None:
+    following = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
+    both = {key_id(key): key for key in (PINNED, following.public_key())}
+    kept = keeper(tmp_path, both)
+    assert kept.take(sealed(3)) == "taken"
+    assert kept.take(sealed(3, following)) == "unchanged"
+    assert keeper(tmp_path, following.public_key()).current().version == 3
+    assert keeper(tmp_path, PINNED).current().version == 0

@@ -171,3 +171,35 @@ def test_a_node_is_disarmed_from_the_shell_by_two_known_persons(
     finally:
         agent.stop()
         service.stop()
+
+
+def test_the_services_key_is_changed_while_a_node_believes_both(
+    county: County, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    service = county.serve()
+    county.write_node(service)
+    key = ["cloud", "key", "--config", str(county.cloud)]
+    assert main([*key, "--use-next"]) == 2
+    assert main([*key, "--next"]) == 0
+    following = capsys.readouterr().out.strip()
+    own, wanted = county.node.read_text(encoding="utf-8"), tmp_path / "wanted.toml"
+    [line] = [line for line in own.splitlines() if line.startswith("service_public_key")]
+    configure = ["cloud", "configure", "--config", str(county.cloud), "node-1", str(wanted)]
+    ping = ["cloud", "command", "--config", str(county.cloud), "node-1", "ping"]
+    assert main([*key, "--use-next"]) == 1
+    assert "node-1" in capsys.readouterr().err
+    agent = subprocess.Popen([sys.executable, "-m", "sealwatch", "edge", "run", "--config", str(county.node)])
+    try:
+        wanted.write_text(own.replace(line, f'{line}\nnext_service_public_key = "{following}"'), encoding="utf-8")
+        assert main(configure) == 0
+        assert main([*key, "--use-next"]) == 0
+        service.stop()
+        service = county.serve()
+        assert main(ping) == 0
+        wanted.write_text(own.replace(line, f'service_public_key = "{following}"'), encoding="utf-8")
+        assert main(configure) == 0
+        assert main(ping) == 0
+    finally:
+        agent.terminate()
+        assert agent.wait(timeout=WAIT_S) == 0
+        service.stop()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
+from collections.abc import Collection
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -51,11 +52,11 @@ def enrol(url: str, token: Token, *, key: Ed25519PrivateKey, csr: str, ca_file: 
 
 
 def renew(
-    url: str, *, node_id: str, key: Ed25519PrivateKey, csr: str, service_public_key: str, ca_file: str = ""
+    url: str, *, node_id: str, key: Ed25519PrivateKey, csr: str, service_public_keys: Collection[str], ca_file: str = ""
 ) -> Granted:
     """Another certificate, asked for under the node's own key. Raises AskError and UsageError."""
     signed, granted = _ask(url, RENEW_PATH, enrolment.sign(key, RenewRequest(node_id=node_id, csr=csr)), ca_file)
-    if signed.key != service_public_key or granted.node_id != node_id:
+    if signed.key not in service_public_keys or granted.node_id != node_id:
         raise AskError("bad_answer", f"{url} does not answer under the key of the service that enrolled this node")
     return granted
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Collection
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -35,8 +36,19 @@ class Renewal:
 
     part_id = "certificate"
 
-    def __init__(self, papers: Papers, origin: Origin, *, node_id: str, key: Ed25519PrivateKey, clock: Clock) -> None:
+    def __init__(
+        self,
+        papers: Papers,
+        origin: Origin,
+        *,
+        node_id: str,
+        key: Ed25519PrivateKey,
+        clock: Clock,
+        service_public_keys: Collection[str] = (),
+    ) -> None:
+        """`service_public_keys` are those that node.toml pins; without one that which enrolled the node counts."""
         self._papers, self._origin, self._node_id, self._key, self._clock = papers, origin, node_id, key, clock
+        self._service_keys = service_public_keys or (origin.service_public_key,)
         self._failures = 0
         self._reason = ""
 
@@ -56,7 +68,7 @@ class Renewal:
                 node_id=self._node_id,
                 key=self._key,
                 csr=self._papers.csr(self._node_id),
-                service_public_key=self._origin.service_public_key,
+                service_public_keys=self._service_keys,
                 ca_file=self._origin.https_ca_file,
             )
             self._papers.keep(granted, self._origin)

@@ -29,7 +29,7 @@ from sealwatch.base.files import Step, replace_file
 from sealwatch.contract import wire
 from sealwatch.contract.messages import PartHealth, Reply
 from sealwatch.contract.release import KINDS, Kind, Release, ReleaseFile, UpdateOffer
-from sealwatch.contract.wire import Refused
+from sealwatch.contract.wire import Refused, Trusted
 from sealwatch.edge.update import state as state_
 from sealwatch.edge.update.fetch import PIECE_BYTES, FetchError, FileKeep, Source
 from sealwatch.edge.update.files import ASKED_FILE, STATE_FILE, load, may_go_back
@@ -57,7 +57,7 @@ class UpdateKeeper:
         node_id: str,
         here: Here,
         running_slot: str | None,
-        service_key: Ed25519PublicKey | None,
+        service_key: Trusted,
         release_key: Ed25519PublicKey,
         source: Source,
         daily_bytes: int,

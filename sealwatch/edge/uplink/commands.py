@@ -13,11 +13,10 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from sealwatch.base.clock import Clock
 from sealwatch.contract import wire
 from sealwatch.contract.messages import Command, Reply, Sealed
+from sealwatch.contract.wire import Trusted
 from sealwatch.edge.uplink.outbox import Outbox
 from sealwatch.edge.uplink.store import OutboxError
 
@@ -61,7 +60,7 @@ class CommandDesk:
         site_id: str,
         node_id: str,
         clock: Clock,
-        service_key: Ed25519PublicKey | None,
+        service_key: Trusted,
         handlers: Mapping[str, Handler],
         reply: Callable[[Reply], None],
     ) -> None:

@@ -9,14 +9,13 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from sealwatch import __version__
 from sealwatch.base.clock import Clock
 from sealwatch.base.mqtt import Message, MqttSettings, Session, Will
 from sealwatch.contract import topics, wire
 from sealwatch.contract.messages import Ack, PartHealth, Reply, Status
 from sealwatch.contract.topics import Channel
+from sealwatch.contract.wire import Trusted
 from sealwatch.edge.uplink import drain, presence
 from sealwatch.edge.uplink.commands import CommandDesk, Handler
 from sealwatch.edge.uplink.drain import DrainRules, DrainState
@@ -59,7 +58,7 @@ class Publisher:
         rules: DrainRules | None = None,
         upkeep: Callable[[], float | None] = lambda: None,
         link: Callable[[Publisher], Link] | None = None,
-        service_key: Ed25519PublicKey | None = None,
+        service_key: Trusted = None,
         inboxes: Mapping[Channel, Callable[[bytes], object]] | None = None,
     ) -> None:
         """`upkeep` is called at every turn and tells when it wants to be called next (monotonic seconds).
