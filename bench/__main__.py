@@ -32,6 +32,7 @@ NAMES = (
     "telemetry",
     "kills",
     "cloud_kills",
+    "paging",
 )
 _LIBRARIES = ("av", "opencv-python-headless", "onnxruntime", "paho-mqtt", "SQLAlchemy")
 

@@ -177,9 +177,10 @@ class Victoria(Server):
 class Postgres(Server):
     """PostgreSQL over a loopback port, run by an ordinary user (it refuses to run as root)."""
 
-    def __init__(self, binaries: Path, superuser: str = "sealwatch") -> None:
+    def __init__(self, binaries: Path, superuser: str = "sealwatch", *, synced: bool = False) -> None:
+        """`synced`: commits reach the disk, as in production; tests do without."""
         super().__init__("postgresql")
-        self._binaries, self._superuser = binaries, superuser
+        self._binaries, self._superuser, self._fsync = binaries, superuser, "on" if synced else "off"
         self.draw_ports()
         self._as: list[str] = []
         if os.geteuid() == 0:
@@ -210,7 +211,8 @@ class Postgres(Server):
             )
         command = [
             *self._as, str(self._binaries / "postgres"), "-D", str(data), "-p", str(self.port),
-            "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self.folder}", "-c", "fsync=off",
+            "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self.folder}",
+            "-c", f"fsync={self._fsync}",
         ]  # fmt: skip
         ready = [str(self._binaries / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port), "-q"]
         self._launch(command, lambda: subprocess.run(ready).returncode == 0)
@@ -285,9 +287,9 @@ def victoria_or_skip() -> Victoria:
     return Victoria(program)
 
 
-def postgres_or_skip(superuser: str = "sealwatch") -> Postgres:
+def postgres_or_skip(superuser: str = "sealwatch", *, synced: bool = False) -> Postgres:
     """The distribution's PostgreSQL, not started; skips where it is missing."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     if not found or (os.geteuid() == 0 and shutil.which("runuser") is None):
         pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    return Postgres(found[-1], superuser)
+    return Postgres(found[-1], superuser, synced=synced)
