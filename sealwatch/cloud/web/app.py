@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, Form, Query, Request
+from fastapi import Depends, FastAPI, Form, Query, Request
 from sqlalchemy import text
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import RedirectResponse, Response
@@ -21,7 +21,7 @@ from sealwatch.cloud.load import http as load_http
 from sealwatch.cloud.permits import http as permits_http
 from sealwatch.cloud.silences import http as silences_http
 from sealwatch.cloud.updates import files as release_files
-from sealwatch.cloud.web import answers, api, guard, metrics, pages, problems
+from sealwatch.cloud.web import answers, api, guard, metrics, pages, problems, rules
 from sealwatch.cloud.web import language as language_
 from sealwatch.cloud.web.access import COOKIE, Access, AccessMiddleware, address, safe_target
 from sealwatch.cloud.web.events import Hub
@@ -60,6 +60,8 @@ def create_app(services: WebServices, *, hub: Hub | None = None) -> FastAPI:
         description="Incidents of sealed sites. Times are milliseconds since 1970-01-01T00:00:00Z.",
         docs_url=None,  # the usual viewers load their code from a CDN
         redoc_url=None,
+        openapi_url=None,  # served below, as a route with a rule like every other one
+        dependencies=[Depends(rules.gate)],
         lifespan=lifespan,
     )
     problems.install(app, render.error_page, headers)
@@ -130,6 +132,10 @@ def _add_service_routes(app: FastAPI, services: WebServices, hub: Hub, render: R
         with services.database.read() as session:
             session.execute(text("SELECT count(*) FROM sites"))
         return {"status": "ok"}
+
+    @app.get("/openapi.json", include_in_schema=False)
+    def openapi() -> dict[str, Any]:
+        return app.openapi()
 
     @app.get("/metrics", include_in_schema=False)
     def figures() -> Response:
