@@ -29,6 +29,16 @@ class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     access_token: Annotated[
         str, Meta(description="Reference to the duty desk's token; wanted unless host and public_url are loopback.")
     ] = ""
+    map_tiles: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^\s'\";,]+)?$",
+            description="Map server under the map of the sites, with {z}, {x} and {y}; empty: none is asked.",
+        ),
+    ] = ""
+    map_tiles_datum: Annotated[
+        Literal["wgs84", "gcj02"], Meta(description="Datum of these tiles: gcj02 for maps published in China.")
+    ] = "wgs84"
 
 
 class SmtpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

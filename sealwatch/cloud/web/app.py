@@ -21,7 +21,7 @@ from sealwatch.cloud.load import http as load_http
 from sealwatch.cloud.permits import http as permits_http
 from sealwatch.cloud.silences import http as silences_http
 from sealwatch.cloud.updates import files as release_files
-from sealwatch.cloud.web import answers, api, guard, metrics, pages, problems, rules
+from sealwatch.cloud.web import answers, api, desk, guard, metrics, pages, problems, rules
 from sealwatch.cloud.web import language as language_
 from sealwatch.cloud.web.access import COOKIE, Access, AccessMiddleware, address, safe_target
 from sealwatch.cloud.web.events import Hub
@@ -71,6 +71,7 @@ def create_app(services: WebServices, *, hub: Hub | None = None) -> FastAPI:
         guard.Guard, hosts=guard.known_hosts(web), headers=headers, error_page=render.error_page
     )  # the last one added is the first one passed
     app.include_router(pages.build(services, render, forms, previews))
+    app.include_router(desk.build(services, render))
     app.include_router(answers.build(services, render, previews, hub))
     app.include_router(api.build(services))
     app.include_router(duty_http.build(services))

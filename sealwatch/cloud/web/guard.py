@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sealwatch.cloud.config import WebSettings
+from sealwatch.cloud.maps.basemap import Tiles
 from sealwatch.cloud.web import problems
 from sealwatch.cloud.web.problems import ErrorPage, Problem
 from sealwatch.contract.upload import FILES_PATH, ITEMS_PATH, MAX_PIECE_BYTES
@@ -29,8 +30,9 @@ _CSP: Final = (
 
 def security_headers(web: WebSettings) -> dict[str, str]:
     """The headers that no response lacks."""
+    tiles = f" {Tiles(url=web.map_tiles).origin}" if web.map_tiles else ""
     headers = {
-        "Content-Security-Policy": _CSP,
+        "Content-Security-Policy": _CSP.replace("img-src 'self'", f"img-src 'self'{tiles}"),
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
         # Answer links carry their authority in the path: it must never leave for another site.

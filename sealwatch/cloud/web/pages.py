@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Query, Request
 from sqlalchemy.orm import Session
@@ -102,7 +103,7 @@ def build(services: WebServices, render: Renderer, forms: Forms, previews: Previ
 def _build_steps(router: APIRouter, services: WebServices, forms: Forms) -> None:
     def resolve(request: Request, incident_id: str, form_token: str) -> Doer:
         forms.check(request, form_token)
-        return Doer(incident_id, actor_of(request), f"/incidents/{incident_id}")
+        return Doer(incident_id, actor_of(request), page_of(request, incident_id))
 
     below = APIRouter(prefix="/incidents", include_in_schema=False)
     step_forms.add(below, services, resolve)
@@ -113,11 +114,11 @@ def _build_steps(router: APIRouter, services: WebServices, forms: Forms) -> None
 def _build_changes(router: APIRouter, services: WebServices, forms: Forms) -> None:
     """The forms: each checks that our own page sent it, changes once, and leads back to the incident."""
 
-    def back(incident_id: str, name: str) -> Response:
+    def back(request: Request, incident_id: str, name: str) -> Response:
         if name == "unknown_incident":
             raise Problem(404, "unknown_incident")
         services.changes.announce()
-        return RedirectResponse(f"/incidents/{incident_id}", 303)
+        return RedirectResponse(page_of(request, incident_id), 303)
 
     @router.post("/incidents/{incident_id}/acknowledge")
     def acknowledge(request: Request, incident_id: str, form_token: FormToken = "") -> Response:
@@ -125,7 +126,7 @@ def _build_changes(router: APIRouter, services: WebServices, forms: Forms) -> No
         actor, now_ms = actor_of(request), services.clock.wall_ms()
         with services.database.write() as session:
             outcome = service.acknowledge(session, incident_id=incident_id, actor=actor, reason="desk", now_ms=now_ms)
-        return back(incident_id, outcome.name)
+        return back(request, incident_id, outcome.name)
 
     @router.post("/incidents/{incident_id}/next")
     def page_next(request: Request, incident_id: str, form_token: FormToken = "") -> Response:
@@ -133,7 +134,7 @@ def _build_changes(router: APIRouter, services: WebServices, forms: Forms) -> No
         actor, now_ms = actor_of(request), services.clock.wall_ms()
         with services.database.write() as session:
             outcome = service.pass_on(session, incident_id=incident_id, actor=actor, reason="desk", now_ms=now_ms)
-        return back(incident_id, outcome.name)
+        return back(request, incident_id, outcome.name)
 
     @router.post("/incidents/{incident_id}/reopen")
     def reopen(request: Request, incident_id: str, form_token: FormToken = "") -> Response:
@@ -141,7 +142,7 @@ def _build_changes(router: APIRouter, services: WebServices, forms: Forms) -> No
         actor, now_ms = actor_of(request), services.clock.wall_ms()
         with services.database.write() as session:
             outcome = service.reopen(session, incident_id=incident_id, actor=actor, now_ms=now_ms)
-        return back(incident_id, outcome.name)
+        return back(request, incident_id, outcome.name)
 
 
 def the_incident(session: Session, incident_id: str) -> views.IncidentView:
@@ -172,6 +173,12 @@ def picture_response(
             raise Problem(404, "unknown_picture") from None
     # The address names the content, so a browser may keep it; "private", because it is evidence.
     return Response(data, media_type=media_type, headers={"Cache-Control": "private, max-age=86400, immutable"})
+
+
+def page_of(request: Request, incident_id: str) -> str:
+    """The page a form came from: the wide screen with this incident on it, or the incident's own page."""
+    came_from = urlsplit(request.headers.get("referer", "")).path
+    return f"/desk?incident={incident_id}" if came_from == "/desk" else f"/incidents/{incident_id}"
 
 
 def the_permits(session: Session, incident: views.IncidentView, services: WebServices) -> list[WorkPermit]:

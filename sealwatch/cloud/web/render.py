@@ -21,6 +21,9 @@ from sealwatch.cloud.web.events import Hub
 from sealwatch.cloud.web.forms import FIELD, Forms
 
 _MEDIA_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+NAV: Final = (
+    ("/", "home"), ("/desk", "desk"),
+)  # fmt: skip
 _RELATIVE_KEYS: Final = ("just_now", "seconds_ago", "minutes_ago", "hours_ago", "days_ago")
 
 
@@ -112,6 +115,8 @@ class Renderer:
             "relative": {key: text.catalogue()[f"web.time.{key}"][language] for key in _RELATIVE_KEYS},
             "asset": lambda name: f"/static/{name}?v={self.assets[name].version}",
             "login_wanted": self._login_wanted,
+            "nav": NAV,
+            "here": request.url.path,
         }
 
 

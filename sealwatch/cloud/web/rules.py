@@ -86,6 +86,7 @@ RULES: Final[dict[tuple[str, str], Permission]] = {
     ("GET", "/api/v1/quarantine"): P.OPERATE,
     ("GET", "/api/v1/rosters"): P.LOOK,
     ("GET", "/api/v1/silences"): P.LOOK,
+    ("GET", "/desk"): P.LOOK,
     ("GET", "/events"): P.LOOK,
     ("GET", "/favicon.ico"): P.OPEN,
     ("GET", "/healthz"): P.OPEN,

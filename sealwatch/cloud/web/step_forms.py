@@ -73,7 +73,8 @@ class Steps:
         said = remark if outcome.changed else outcome.name
         if "application/json" in request.headers.get("accept", ""):
             return JSONResponse({"name": outcome.name, "state": outcome.state, "remark": remark})
-        return RedirectResponse(f"{doer.page}?{SAID}={said}" if said else doer.page, 303)
+        joint = "&" if "?" in doer.page else "?"
+        return RedirectResponse(f"{doer.page}{joint}{SAID}={said}" if said else doer.page, 303)
 
     def keep(self, doer: Doer, picture: UploadFile | None) -> tuple[tuple[str, ...], str]:
         """Keep a picture as it came; (its hash or nothing, a remark where it can't be read). Raises Problem (404)."""

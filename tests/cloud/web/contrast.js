@@ -19,7 +19,7 @@ const poor = [];
 for (const e of document.querySelectorAll("main *, header *")) {
   if (!e.checkVisibility() || !hasText(e)) continue;
   const style = getComputedStyle(e), drawn = e instanceof SVGElement;
-  const under = ground(drawn ? e.closest("svg.plot, svg.axis") : e);
+  const under = ground(drawn ? e.closest("svg.plot, svg.axis, svg.basemap") : e);
   const ink = over(parse(drawn ? style.fill : style.color), under);
   const [brighter, darker] = [luminance(ink), luminance(under)].sort((x, y) => y - x);
   const ratio = (brighter + 0.05) / (darker + 0.05);

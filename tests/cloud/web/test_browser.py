@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sealwatch.cloud.db.tables import IncidentEvent
-from tests.cloud.web.scene import RED, Scene
+from tests.cloud.web.scene import ORANGE, RED, Scene
 from tests.cloud.web.test_server import serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
@@ -150,7 +150,7 @@ def test_every_word_stands_out_from_its_ground(scene: Scene, open_browser: OpenB
         browser = open_browser(width=1440, height=900)
         feature = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
-        for path in ("/", f"/incidents/{RED}", f"/a/{scene.token('wang')}", "/nowhere"):
+        for path in ("/", "/desk", f"/incidents/{RED}", f"/a/{scene.token('wang')}", "/nowhere"):
             browser.get(url + path)
             assert browser.execute_script(CONTRAST) == [], path
 
@@ -212,3 +212,32 @@ def test_an_answer_link_that_was_opened_is_read_without_network(scene: Scene, op
     assert "提升样用电 4 次" in words(phone, "what")
     phone.get(f"{url}/incidents/{RED}")
     assert "已签到的内容不会丢" in words(phone, "main")
+
+
+def test_at_the_desk_keys_move_and_answer_and_the_sound_is_stopped_for_one_incident(
+    scene: Scene, open_browser: OpenBrowser
+) -> None:
+    scene.add_red()
+    scene.add_others()
+    with serving(scene) as (_, url):
+        desk = open_browser(width=1440, height=900)
+        desk.get(f"{url}/desk")
+        until(desk, lambda b: "实时" in words(b, "live"))
+        desk.execute_script("window.untouched = true")
+        assert "声音还没打开" in words(desk, "sound")
+        body = desk.find_element("css selector", "body")
+        body.send_keys("j")
+        until(desk, lambda b: "北沟风井" in words(b, "chosen"))
+        assert desk.current_url.endswith(f"?incident={ORANGE}")
+        until(desk, lambda b: "红色事件无人应答时响" in words(b, "sound"))
+        desk.find_element("css selector", "[data-red]").click()
+        until(desk, lambda b: "本事件已静音" in words(b, "open"))
+        body.send_keys("k")
+        until(desk, lambda b: "井家沟主井" in words(b, "chosen"))
+        assert desk.execute_script("return window.untouched") is True
+        body.send_keys("a")
+        until(desk, lambda b: "值班台已应答" in words(b, "chosen"))
+        assert desk.current_url.endswith(f"/desk?incident={RED}")
+        desk.find_element("css selector", "body").send_keys("/")
+        assert desk.switch_to.active_element.get_attribute("id") == "search"
+        assert complaints(desk) == []
