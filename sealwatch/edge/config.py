@@ -320,7 +320,9 @@ class NodeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     declared_status: Annotated[DeclaredStatus, Meta(description="Until the service has sent a declaration.")] = (
         DeclaredStatus.POWER_CUT
     )
-    position: PositionSettings | None = None
+    position: Annotated[
+        PositionSettings | None, Meta(description="Where the node stands: pictures are compared with the sun's height.")
+    ] = None
     cameras: Annotated[list[CameraSettings], Meta(max_length=16)] = []
     meters: Annotated[list[MeterSettings], Meta(max_length=32)] = []
     recorder: RecorderSettings | None = None

@@ -143,11 +143,17 @@ class Challenger:
             numbers["challenge_answered_age_s"] = round(self._clock.monotonic_s() - self._answered_s, 1)
         return numbers
 
-    def look(self, frame: Frame, *, quiet: bool) -> Doubt | None:
+    def look(self, frame: Frame, *, quiet: bool, trusted: bool = True) -> Doubt | None:
         """Take one picture; the doubt that begins or ends with it. A challenge begins only while nothing moves."""
         now_s = self._clock.monotonic_s()
         if self._run is None:
-            if now_s >= self._due_s and quiet and self._dark(self._clock.wall_ms()) and not self._lamp.lit():
+            if (
+                now_s >= self._due_s
+                and quiet
+                and trusted
+                and self._dark(self._clock.wall_ms())
+                and not self._lamp.lit()
+            ):
                 code = list(challenge.draw(self._chance))
                 self._run = _Run(code, now_s + LEAD_S + code[0].off_s)
             return None

@@ -11,6 +11,7 @@ from sealwatch.edge.config_light import PositionSettings
 from sealwatch.edge.outputs.part import OutputPart
 from sealwatch.edge.video import sun
 from sealwatch.edge.video.challenger import Challenger, FileLights, KnownLights, MemoryLights
+from sealwatch.edge.video.sun_watch import FileMemory, RamMemory, SunWatch
 from sealwatch.edge.video.suspicion import Suspicion
 
 
@@ -22,8 +23,11 @@ def suspicions(
     folder: Path | None,
 ) -> list[Suspicion]:
     """What `camera` is to be doubted by; what that learns lies in `folder`, or in memory alone."""
-    found: list[Suspicion] = []
-    if camera.challenge is not None and position is not None and camera.challenge.output in outputs:
+    if position is None:
+        return []
+    memory = RamMemory() if folder is None else FileMemory(folder, camera.camera_id)
+    found: list[Suspicion] = [] if camera.repeat else [SunWatch(position, memory, clock)]  # a file knows no sun
+    if camera.challenge is not None and camera.challenge.output in outputs:
         lamp = OutputLamp(outputs[camera.challenge.output], f"challenge of {camera.camera_id}")
         found.append(
             Challenger(

@@ -49,6 +49,7 @@ def _sentence(decision: Decision, camera_id: str, language: Language) -> str:
         "changed": f"{decision.numbers.get('change_score', 0.0):.1%}",
         "turn_deg": f"{decision.numbers.get('turn_deg', 0.0):.1f}",
         "size_ratio": f"{decision.numbers.get('size_ratio', 1.0):.2f}",
+        "sun": f"{decision.numbers.get('sun_height_deg', 0.0):.0f}",
         "response": f"{decision.numbers.get('response', 0.0):.0%}",
         "kind": text.say(language, f"video.thing.{decision.kind.value}"),
         "fault": text.say(language, f"video.fault.{decision.code}") if decision.code else "",

@@ -16,8 +16,11 @@ class Suspicion(Protocol):
         """Whether every picture is wanted now, at rest too."""
         ...
 
-    def look(self, frame: Frame, *, quiet: bool) -> Doubt | None:
-        """Take one picture; `quiet` while nothing moves and nobody is there. The doubt that begins or ends with it."""
+    def look(self, frame: Frame, *, quiet: bool, trusted: bool) -> Doubt | None:
+        """Take one picture; the doubt that begins or ends with it.
+
+        `quiet` while nothing moves and nobody is there, `trusted` while no camera fault stands.
+        """
         ...
 
     def numbers(self) -> dict[str, float]:

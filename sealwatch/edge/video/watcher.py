@@ -326,13 +326,10 @@ class CameraWatcher:
 
     def _suspect(self, analyser: Analyser, look: Look, frame: Frame) -> None:
         """Let what doubts this camera by other means than its pictures look too."""
-        quiet = (
-            look.gate.reason == "still"
-            and not analyser.standing_faults
-            and not any(track.alive for track in look.tracks)
-        )
+        trusted = not analyser.standing_faults
+        quiet = look.gate.reason == "still" and not any(track.alive for track in look.tracks)
         for suspicion in self._suspicions:
-            doubt = suspicion.look(frame, quiet=quiet)
+            doubt = suspicion.look(frame, quiet=quiet, trusted=trusted)
             if doubt is None:
                 continue
             picture = jpeg(frame.colour()) if doubt.phase is Phase.START else None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
@@ -20,7 +22,7 @@ from sealwatch.edge.outputs.journal import Journal
 from sealwatch.edge.outputs.limits import Limits
 from sealwatch.edge.outputs.part import OutputPart
 from sealwatch.edge.ports import Frame, FrameSource, Image, MemorySink
-from sealwatch.edge.video import cli_challenge, doubting
+from sealwatch.edge.video import challenger, cli_challenge, doubting
 from sealwatch.edge.video.challenge import KnownLight
 from sealwatch.edge.video.challenger import Challenger, MemoryLights
 from sealwatch.edge.video.ports import Demand, StageTimes
@@ -106,14 +108,14 @@ def test_the_watcher_flashes_the_real_output_and_tells_of_a_picture_that_does_no
     place = Place(clock, lamp, still(wall), delay_s=0.4)  # type: ignore[arg-type]  # it only asks when the lamp shone
     camera = CameraSettings(camera_id="gate", source="x", challenge=ChallengeSettings(output="lamp", every_h=0.25))
     position = PositionSettings(latitude_deg=41.2, longitude_deg=123.9)
-    (challenger,) = doubting.suspicions(camera, position, {"lamp": lamp.part}, clock, tmp_path)
-    assert isinstance(challenger, Challenger)
+    _, asks = doubting.suspicions(camera, position, {"lamp": lamp.part}, clock, tmp_path)
+    assert isinstance(asks, Challenger)
     recorded: list[Image] = []
 
     def frames(_stop: threading.Event) -> Iterator[Frame]:
         for number in range(40_000):
             lamp.step()
-            answered = challenger.numbers().get("challenge_answered_age_s")
+            answered = asks.numbers().get("challenge_answered_age_s")
             picture = place.picture() if answered is None else recorded[number % len(recorded)]
             if answered is None and len(recorded) < 100:
                 recorded.append(picture)
@@ -126,7 +128,7 @@ def test_the_watcher_flashes_the_real_output_and_tells_of_a_picture_that_does_no
     def connect(_camera: CameraSettings, _clock: Clock, _times: StageTimes, _demand: Demand) -> FrameSource:
         return clips.ScriptedSource(frames)
 
-    watcher = CameraWatcher(camera, clips.detector(), sink, clock, connect=connect, suspicions=[challenger])
+    watcher = CameraWatcher(camera, clips.detector(), sink, clock, connect=connect, suspicions=[asks])
     watcher.run(stop)
     (alarm,) = [a for a in sink.alarms if a.reason == "challenge_failed"]
     assert (alarm.kind, alarm.phase) == ("liveness", Phase.START)
@@ -193,6 +195,8 @@ def test_the_command_flashes_once_says_what_came_of_it_and_remembers(
             yield frame(place.picture(), clock)
             clock.advance(0.2)
 
+    code_of_chance = SimpleNamespace(SystemRandom=lambda: random.Random(1))  # one code in twenty is unclear
+    monkeypatch.setattr(challenger, "random", code_of_chance)
     monkeypatch.setattr(cli_challenge, "SystemClock", lambda: clock)
     monkeypatch.setattr(cli_challenge, "Wires", lambda *_: type("NoWires", (), {"close": lambda _self: None})())
     monkeypatch.setattr(cli_challenge, "output_parts", lambda *_, **__: {"lamp": lamp.part})
