@@ -19,6 +19,8 @@ from sealwatch.base import text
 from sealwatch.base.errors import CommandFailed, UsageError
 from sealwatch.base.systemd import Notifier
 from sealwatch.cloud import check, logs
+from sealwatch.cloud.answering import http as answering
+from sealwatch.cloud.auth import secret as secrets_
 from sealwatch.cloud.auth import service_key
 from sealwatch.cloud.backup import cli as backup_cli
 from sealwatch.cloud.config import data_dir, load_cloud
@@ -55,6 +57,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     one_test.add_argument("name", metavar="NAME", help="webhook, email, or a name of [[channels]]")
     one_test.add_argument("--to", required=True, metavar="PERSON", help="person_id of the one who gets it")
     one_test.set_defaults(run=_channel_test)
+    inbound = actions.add_parser("inbound", help="print the URL that a carrier calls with people's answers")
+    inbound.add_argument("name", metavar="NAME", help="a name of [[channels]] of kind tencent_sms or aliyun_sms")
+    inbound.set_defaults(run=_channel_inbound)
     key = commands.add_parser("key", help="print the public key that nodes pin; made where there is none yet")
     key.add_argument("--next", action="store_true", help="make and print the key that will take its place")
     key.add_argument("--use-next", action="store_true", help="put it in place, once every node believes it")
@@ -66,7 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     evidence_cli.configure(commands)
     backup_cli.configure(commands)
     setup_cli.configure(commands)
-    for command in (serve, schema, checks, one_test, key):
+    for command in (serve, schema, checks, one_test, inbound, key):
         command.add_argument("--config", type=Path, required=True, metavar="cloud.toml")
 
 
@@ -146,3 +151,15 @@ def _channel_test(arguments: argparse.Namespace) -> int:
         submission, sentences = trial.run(settings, known, arguments.name, arguments.to, language)
     print("\n".join(sentences))
     return 0 if submission.ok else 1
+
+
+def _channel_inbound(arguments: argparse.Namespace) -> int:
+    settings = load_cloud(arguments.config)
+    channel = next((one for one in settings.channels if one.name == arguments.name), None)
+    if channel is None or not answering.answered_by(channel):
+        raise UsageError(
+            f"{arguments.name} is no channel whose messages can be answered; use tencent_sms or aliyun_sms"
+        )
+    secret = secrets_.load_or_create(data_dir(settings, arguments.config))
+    print(f"{settings.web.public_url}{answering.PREFIX}{channel.name}/{answering.token(secret, channel.name)}")
+    return 0

@@ -107,6 +107,7 @@ class Submission:
     outcome: str
     retry: bool = False  # worth trying the same channel again
     reason: str = ""  # a stable name for what happened, where the channel has one
+    key: str = ""  # the key that was pressed in a call
     pause_s: float = 0.0  # how long it is of no use to send anybody anything over this channel
 
 

@@ -16,6 +16,7 @@ from typing import IO, Final
 from sealwatch.base import settings as settings_
 from sealwatch.base.clock import Clock, SystemClock
 from sealwatch.base.errors import CommandFailed, UsageError
+from sealwatch.cloud.answering.modems import ModemInboxes
 from sealwatch.cloud.auth import secret as secrets_
 from sealwatch.cloud.auth import service_key
 from sealwatch.cloud.auth.links import LinkSigner
@@ -32,6 +33,7 @@ from sealwatch.cloud.evidence.intake import open_receiver
 from sealwatch.cloud.evidence.store import FileEvidence
 from sealwatch.cloud.ingest.worker import Ingest
 from sealwatch.cloud.paging.channels import factory
+from sealwatch.cloud.paging.channels.gsm import GsmChannel
 from sealwatch.cloud.paging.channels.settings import Robot
 from sealwatch.cloud.paging.mail import EmailChannel
 from sealwatch.cloud.paging.pager import Pager
@@ -116,9 +118,12 @@ class Service:
             clock=self.clock,
             changes=self.changes,
         )
+        known = channels(self.settings, opened, self.clock)
+        modems = {name: one for name, one in known.items() if isinstance(one, GsmChannel) and one.answerable}
+        self.inboxes = ModemInboxes(self.database, modems, clock=self.clock, changes=self.changes)
         self.pager = Pager(
             self.database,
-            channels=channels(self.settings, opened, self.clock),
+            channels=known,
             links=self.links,
             clock=self.clock,
             changes=self.changes,
@@ -211,6 +216,7 @@ class Service:
             raise CommandFailed("the web server did not start; see the log above")
         self.pager.take_over()
         self.pager.start()
+        self.inboxes.start()
         self.watcher.start()
         self.teller.start()
         self.ingest.start()
@@ -222,6 +228,7 @@ class Service:
         self.downlink.stop()
         self.ingest.stop()
         self.watcher.stop()
+        self.inboxes.stop()
         self.pager.stop()
         self.teller.stop()
         self._server.should_exit = True

@@ -5,7 +5,7 @@ Rows are ended, never deleted: they say who allowed what, and until when.
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sealwatch.cloud.db.base import Base
@@ -124,3 +124,19 @@ class Holiday(Base):
     __tablename__ = "holidays"
     day: Mapped[str] = mapped_column(String(10), primary_key=True)  # 2026-10-01
     name: Mapped[str] = mapped_column(String(100))
+
+
+class Reply(Base):
+    """A text message that somebody sent back, and what became of it."""
+
+    __tablename__ = "replies"
+    __table_args__ = (UniqueConstraint("channel", "message_id"),)
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at_ms: Mapped[int] = mapped_column(index=True)
+    channel: Mapped[str] = mapped_column(String(16))
+    message_id: Mapped[str] = mapped_column(String(64))  # at its carrier: the same message counts once
+    telephone: Mapped[str] = mapped_column(String(32))
+    text: Mapped[str] = mapped_column(Text)
+    person_id: Mapped[str | None] = mapped_column(String(64))  # null: nobody, or several, have this number
+    incident_id: Mapped[str | None] = mapped_column(String(32))
+    outcome: Mapped[str] = mapped_column(String(32))

@@ -22,6 +22,8 @@ from sqlalchemy.orm import Session
 
 from sealwatch.base.backoff import full_jitter_s
 from sealwatch.base.clock import Clock
+from sealwatch.cloud.answering import desk as answering
+from sealwatch.cloud.answering import said as saying
 from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.db.tables import Incident, Page
 from sealwatch.cloud.incidents import states, steps
@@ -323,7 +325,19 @@ class Pager:
         with self._database.write() as session:
             store.hold_incidents(session, [claim.page_id for claim in claims])
             now_ms = self._clock.wall_ms()
-            return [self._write_down(session, claim, submission, now_ms) for claim in claims]
+            states_ = [self._write_down(session, claim, submission, now_ms) for claim in claims]
+            answer = saying.parse(submission.key) if submission.ok and len(claims) == 1 else None
+            if answer is not None and answer.what != "closes":  # a key in a call closes nothing
+                page = session.get_one(Page, claims[0].page_id)
+                answering.carry_out(
+                    session,
+                    answer,
+                    incident_id=page.incident_id,
+                    person_id=page.person_id,
+                    channel=page.channel,
+                    now_ms=now_ms,
+                )
+            return states_
 
     def _write_down(self, session: Session, claim: store.Claim, submission: Submission, now_ms: int) -> str | None:
         retry_s = full_jitter_s(claim.attempts - 1, base_s=2.0, cap_s=plan.RETRY_CAP_S)

@@ -26,7 +26,7 @@ from sealwatch.cloud.web.problems import ErrorPage
 
 COOKIE: Final = "sealwatch_session"
 SESSION_S: Final = 12 * 3600
-# The last two: nodes sign every request themselves.
+# Nodes sign every request themselves; carriers carry a token in the path.
 _OPEN_PREFIXES: Final = ("/a/", "/static/", "/evidence/v1/", "/enrolment/v1/", "/releases/v1/")
 _OPEN_PATHS: Final = frozenset({"/healthz", "/login", "/favicon.ico", "/sw.js", "/offline"})
 

@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sealwatch import __version__
 from sealwatch.base.text import say
+from sealwatch.cloud.answering import http as answering_http
 from sealwatch.cloud.duty import http as duty_http
 from sealwatch.cloud.enrolment import http as enrolment_http
 from sealwatch.cloud.evidence import http
@@ -74,6 +75,7 @@ def create_app(services: WebServices, *, hub: Hub | None = None) -> FastAPI:
     app.include_router(desk.build(services, render))
     app.include_router(answers.build(services, render, previews, hub))
     app.include_router(api.build(services))
+    app.include_router(answering_http.build(services))
     app.include_router(duty_http.build(services))
     app.include_router(load_http.build(services))
     app.include_router(permits_http.build(services))

@@ -60,6 +60,7 @@ def _made(one: kinds.Channel, cloud: CloudSettings, clock: Clock) -> _Closable:
                 pin=_or_none(one.pin),
                 mode=one.mode,
                 answer_wait_s=one.answer_wait_s,
+                answerable=one.mode == "sms",
             )
         case kinds.MqttSettingsOfChannel():
             return MqttChannel(cloud.mqtt, one.topic)

@@ -7,23 +7,29 @@ Before anything is sent: ``+CPIN?`` (a PIN that was refused is never given again
 (SIM7600). A call is taken when a key was pressed, or, where the modem hears no keys, when it was answered.
 Codes of +CMS ERROR: 3GPP TS 27.005, 3.2.5 and GSM 04.11 annex E, as listed at smseagle.eu "+CMS ERROR codes explained".
 
-The called person hears silence: no speech is played. A key says that the call was noticed; it does not answer the
-incident. Tested against a scripted modem on a pseudo-terminal, with no real modem.
+The called person hears silence: no speech is played. Key 1 says "I'm going", key 2 "I can't"; any other key only that
+the call was noticed. Tested against a scripted modem on a pseudo-terminal, with no real modem.
 """
 
 from __future__ import annotations
 
+import itertools
+import logging
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from sealwatch.cloud.paging.channels import gsm_pdu, verdicts
+from sealwatch.base import text as text_
+from sealwatch.cloud.answering.said import PAGE_DIGITS
+from sealwatch.cloud.paging.channels import gsm_inbox, gsm_pdu, verdicts
+from sealwatch.cloud.paging.channels.gsm_inbox import Delivered
 from sealwatch.cloud.paging.channels.gsm_line import Line, ModemError
 from sealwatch.cloud.paging.channels.verdicts import MISCONFIGURED_S, Meaning
 from sealwatch.cloud.ports import PageRequest, Submission
 
+logger = logging.getLogger(__name__)
 CMS: Final[Mapping[int, Meaning]] = {
     1: Meaning("number_unusable"),
     8: Meaning("sim_barred", pause_s=MISCONFIGURED_S),
@@ -62,8 +68,17 @@ class GsmChannel:
     """One modem, one conversation at a time; `request.address` is a telephone number."""
 
     def __init__(
-        self, *, device: str, baud: int = 115200, pin: str = "", mode: str = "sms", answer_wait_s: float = 40.0
+        self,
+        *,
+        device: str,
+        baud: int = 115200,
+        pin: str = "",
+        mode: str = "sms",
+        answer_wait_s: float = 40.0,
+        answerable: bool = False,
     ) -> None:
+        """`answerable`: somebody reads the `inbox`, so that messages may say how to answer them."""
+        self.answerable = answerable
         self._device, self._baud, self._pin, self._mode = device, baud, pin, mode
         self._answer_wait_s = answer_wait_s
         self._lock = threading.Lock()
@@ -86,6 +101,38 @@ class GsmChannel:
             return _failed("number_unusable", str(error))
         finally:
             self._lock.release()
+
+    def inbox(self) -> list[tuple[int, Delivered]]:
+        """Text messages that have come, with their places in the modem; [] while a page is on the line.
+
+        Raises ModemError. Parts of a long message are messages of their own: an answer is short.
+        """
+        if not self._lock.acquire(timeout=_BUSY_S):
+            return []
+        try:
+            with Line(self._device, self._baud) as line:
+                if self._prepare(line) is not None:
+                    return []
+                line.ask("AT+CMGF=0", wait_s=_ANSWER_S)
+                lines = line.ask("AT+CMGL=4", wait_s=_SEND_S)
+        finally:
+            self._lock.release()
+        found: list[tuple[int, Delivered]] = []
+        for head, pdu in itertools.pairwise(lines):
+            if not head.startswith("+CMGL:"):
+                continue
+            place = int(head.removeprefix("+CMGL:").split(",")[0])
+            try:
+                found.append((place, gsm_inbox.decode(pdu)))
+            except ValueError as error:
+                logger.warning("a message at place %d of the modem can't be read: %s", place, error)
+        return found
+
+    def forget(self, places: Sequence[int]) -> None:
+        """Delete messages from the modem, once they are kept elsewhere. Raises ModemError."""
+        with self._lock, Line(self._device, self._baud) as line:
+            for place in places:
+                line.ask(f"AT+CMGD={place}", wait_s=_ANSWER_S)
 
     def close(self) -> None:
         """Nothing is kept open between pages: other programs may use the modem."""
@@ -114,6 +161,8 @@ class GsmChannel:
 
     def _text(self, line: Line, request: PageRequest) -> Submission:
         text = f"{request.title}\n{request.answer_url}"
+        if self.answerable:
+            text += "\n" + text_.say(request.language, "duty.reply_hint", page=request.page_id[:PAGE_DIGITS])
         plain = text.replace("\n", " ")
         if gsm_pdu.fits_text_mode(plain):
             gsm_pdu.submit(request.address, "", reference=0)  # raises for an address that is none
@@ -139,7 +188,7 @@ class GsmChannel:
                 if event.startswith(("+DTMF:", "+RXDTMF:")):
                     key = event.partition(":")[2].split(",")[0].strip()
                     return Submission(
-                        ok=True, outcome=f"taken: key {key} was pressed in the call", reason="key_pressed"
+                        ok=True, outcome=f"taken: key {key} was pressed in the call", reason="key_pressed", key=key
                     )
                 if event in ("NO CARRIER", "BUSY", "NO ANSWER", "NO DIALTONE"):
                     break

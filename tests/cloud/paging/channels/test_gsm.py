@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealwatch.cloud.paging.channels import gsm, gsm_pdu
+from sealwatch.cloud.paging.channels import gsm, gsm_inbox, gsm_pdu
 from sealwatch.cloud.paging.channels.gsm import GsmChannel
 from tests.cloud.paging.channels.vendor import a_request
 
@@ -216,3 +216,54 @@ def decoded(pdus: list[str]) -> str:
         else:
             parts[1] = data
     return b"".join(parts[number] for number in sorted(parts)).decode("utf-16-be")
+
+
+# Messages that came in. The PDUs were put together by hand after 3GPP TS 23.040, 9.2.2.1.
+_CENTRE = "0891683108200505F0"
+_FROM = "0D91683108000000F0"  # +8613800000000
+_STAMP = "62116220120032"
+
+
+def came(scheme: str, length: int, data: str, first: str = "04") -> str:
+    return f"{_CENTRE}{first}{_FROM}00{scheme}{_STAMP}{length:02X}{data}"
+
+
+@pytest.mark.parametrize(
+    ("pdu", "text"),
+    [
+        (came("00", 1, "31"), "1"),
+        (came("00", 10, "E8329BFD4697D9EC37"), "hellohello"),
+        (came("08", 4, "53BB0021"), "去!"),
+        (came("08", 10, "05000301020153BB4E86", first="44"), "去了"),
+    ],
+)
+def test_a_message_that_came_is_read(pdu: str, text: str) -> None:
+    found = gsm_inbox.decode(pdu)
+    assert (found.number, found.text) == ("+8613800000000", text)
+
+
+@pytest.mark.parametrize("pdu", ["", "07", "zz", came("04", 1, "31"), came("00", 1, "31", "01")])
+def test_what_is_no_text_message_is_refused(pdu: str) -> None:
+    with pytest.raises(ValueError, match=".+"):
+        gsm_inbox.decode(pdu)
+
+
+def test_the_inbox_of_a_modem_is_read_and_emptied(modem: Modem) -> None:
+    listed = f"+CMGL: 3,0,,25\r\n{came('00', 1, '31')}\r\n+CMGL: 4,1,,25\r\nFFFF\r\n\r\nOK"
+    modem.answers["AT+CMGL"] = listed
+    channel = GsmChannel(device=modem.device)
+    ((place, message),) = channel.inbox()
+    assert (place, message.text, message.number) == (3, "1", "+8613800000000")
+    channel.forget([3])
+    assert "AT+CMGD=3" in modem.got
+
+
+def test_a_message_says_how_it_is_answered_where_somebody_reads_the_answers(modem: Modem) -> None:
+    GsmChannel(device=modem.device, answerable=True).submit(a_request(NUMBER))
+    assert "回复 1 去，2 去不了，3 误报" in decoded(modem.texts)
+
+
+def test_the_key_of_a_call_is_handed_on(modem: Modem) -> None:
+    modem.after_dial = "+DTMF: 1"
+    submission = GsmChannel(device=modem.device, mode="call").submit(a_request(NUMBER))
+    assert (submission.ok, submission.key) == (True, "1")

@@ -1,0 +1,1 @@
+"""Answers that come without a link: a text message back, a key in a call."""
