@@ -93,7 +93,7 @@ def print_tables(sheets: Sequence[Sheet], username: str, language: Language, con
         for camera_id, _ in ready if username else ():
             line = f"sudo install -m 600 -o sealwatch /dev/stdin /etc/sealwatch/{camera_id}.password"
             out.print(line, markup=False, highlight=False, soft_wrap=True)
-    elif not username:
+    elif not username and not all(sheet.failure for sheet in sheets):
         out.print(text.say(language, "cameras.log_in"), markup=False)
 
 

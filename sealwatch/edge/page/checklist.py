@@ -42,6 +42,7 @@ class CameraFacts:
     zones: int
     lines: int
     equipment: int
+    challenged: bool = False  # by a lamp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,8 @@ def judge(facts: Facts) -> list[Line]:
     lines = [_picture(camera, parts.get(camera.camera_id)) for camera in facts.cameras] or [_nothing("picture")]
     lines += [_zones(camera) for camera in facts.cameras]
     lines += [_night(camera, facts.milestones) for camera in facts.cameras]
+    lines += [_sun(camera, parts.get(camera.camera_id)) for camera in facts.cameras]
+    lines += [_lamp(camera, parts.get(camera.camera_id)) for camera in facts.cameras if camera.challenged]
     lines += [_meter(meter, parts.get(meter)) for meter in facts.meters] or [_nothing("meter")]
     lines += _inputs([part for part in facts.health if part.kind == "input"], facts.milestones)
     lines += _outputs([part for part in facts.health if part.kind == "output"], facts.milestones)
@@ -110,6 +113,30 @@ def _night(camera: CameraFacts, milestones: Milestones) -> Line:
     if at_ms is None:
         return Line(item="night", subject=camera.camera_id, state="waiting", reason="not_yet")
     return Line(item="night", subject=camera.camera_id, state="good", reason="seen", values={"at_ms": str(at_ms)})
+
+
+_SUN: Final[Mapping[float, tuple[State, str]]] = {
+    1.0: ("good", "follows"),
+    0.0: ("none", "exempt"),
+    -1.0: ("waiting", "learning"),
+}
+
+
+def _sun(camera: CameraFacts, part: PartHealth | None) -> Line:
+    """Whether a picture of another time of day would be told."""
+    follows = None if part is None else part.numbers.get("follows_sun")
+    if follows is None:
+        return Line(item="sun", subject=camera.camera_id, state="none", reason="no_position")
+    state, reason = _SUN.get(follows, ("waiting", "learning"))
+    return Line(item="sun", subject=camera.camera_id, state=state, reason=reason)
+
+
+def _lamp(camera: CameraFacts, part: PartHealth | None) -> Line:
+    """Whether the camera's lamp was ever seen in its picture."""
+    numbers = {} if part is None else part.numbers
+    if not numbers.get("challenge_lights"):
+        return Line(item="lamp", subject=camera.camera_id, state="waiting", reason="not_seen")
+    return Line(item="lamp", subject=camera.camera_id, state="good", reason="seen")
 
 
 def _meter(meter_id: str, part: PartHealth | None) -> Line:

@@ -113,7 +113,13 @@ class Desk:
     def checklist(self) -> list[Line]:
         """How the installation stands."""
         cameras = [
-            CameraFacts(camera_id=c.camera_id, zones=len(c.zones), lines=len(c.lines), equipment=len(c.equipment))
+            CameraFacts(
+                camera_id=c.camera_id,
+                zones=len(c.zones),
+                lines=len(c.lines),
+                equipment=len(c.equipment),
+                challenged=c.challenge is not None,
+            )
             for c in self._settings.cameras
         ]
         return judge(

@@ -23,10 +23,10 @@ def part(part_id: str, kind: str, reason: str = "fine", *, ok: bool = True, **nu
 
 
 WELL = Facts(
-    cameras=[CameraFacts(camera_id="cam", zones=1, lines=0, equipment=0)],
+    cameras=[CameraFacts(camera_id="cam", zones=1, lines=0, equipment=0, challenged=True)],
     meters=["meter"],
     health=[
-        part("cam", "camera", "pictures_change"),
+        part("cam", "camera", "pictures_change", follows_sun=1, challenge_lights=1),
         part("meter", "meter", "reading", active_power_w=120.0),
         part("door", "input", "closed"),
         part("horn", "output", "off"),
@@ -60,6 +60,8 @@ def test_where_all_is_well_every_line_is_green_but_the_one_that_only_the_service
         "picture": "good",
         "zones": "good",
         "night": "good",
+        "sun": "good",
+        "lamp": "good",
         "meter": "good",
         "contact": "good",
         "siren": "good",
@@ -81,6 +83,10 @@ def test_where_all_is_well_every_line_is_green_but_the_one_that_only_the_service
             "whole",
         ),
         (replace(WELL, milestones=Milestones()), "night", "waiting", "not_yet"),
+        (with_part(part("cam", "camera", follows_sun=-1)), "sun", "waiting", "learning"),
+        (with_part(part("cam", "camera", follows_sun=0)), "sun", "none", "exempt"),
+        (with_part(part("cam", "camera")), "sun", "none", "no_position"),
+        (with_part(part("cam", "camera", challenge_lights=0)), "lamp", "waiting", "not_seen"),
         (with_part(part("meter", "meter", "silent", ok=False)), "meter", "wrong", "silent"),
         (with_part(part("meter", "meter", "reading", active_power_w=-50)), "meter", "wrong", "negative"),
         (with_part(part("meter", "meter", "reading", active_power_w=9e6)), "meter", "wrong", "too_large"),
