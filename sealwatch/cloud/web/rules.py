@@ -123,6 +123,7 @@ RULES: Final[dict[tuple[str, str], Permission]] = {
     ("POST", "/enrolment/v1/nodes"): P.OWN_KEY,
     ("POST", "/enrolment/v1/renewals"): P.OWN_KEY,
     ("POST", "/evidence/v1/items"): P.OWN_KEY,
+    ("POST", "/inbound/v1/{channel}/{given}"): P.OWN_KEY,
     ("POST", "/incidents/{incident_id}/acknowledge"): P.ANSWER,
     ("POST", "/incidents/{incident_id}/next"): P.ANSWER,
     ("POST", "/incidents/{incident_id}/reopen"): P.DIRECT,
