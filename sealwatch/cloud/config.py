@@ -117,6 +117,13 @@ class StepSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     channel: Annotated[Name, Meta(description="webhook, email, or the name of one of [[channels]].")]
 
 
+class ReportSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who gets the morning's report of who can't be reached."""
+
+    person_id: Identifier
+    channel: Annotated[Name, Meta(description="webhook, email, or the name of one of [[channels]].")]
+
+
 class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where incidents, pages and the registry are kept: SQLite in `data_dir`, or a PostgreSQL server."""
 
@@ -200,6 +207,9 @@ class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             "notices when it is not; empty: nobody is told.",
         ),
     ] = ""
+    morning_report: Annotated[
+        list[ReportSettings], Meta(description="Who is told at 08:00 (UTC+8) which channels and people are out.")
+    ] = []
     ladder_repeat_s: Annotated[
         float, Meta(ge=10, le=86400, description="Pause after the last step before the ladder begins again.")
     ] = 300.0
@@ -216,16 +226,20 @@ def load_cloud(path: Path) -> CloudSettings:
         if node.site_id not in sites:
             raise SettingsError(f"{path}: nodes: {node.node_id} stands at {node.site_id}, which is not among the sites")
     channels = _channels(cloud, path)
+    for report in cloud.morning_report:
+        _known_channel(report, channels, path, "morning_report")
+        if report.person_id not in people:
+            raise SettingsError(f"{path}: morning_report: {report.person_id} is not among the people")
     for step in cloud.ladder:
         if bool(step.person_id) == bool(step.roster):
             raise SettingsError(f"{path}: ladder: a step wants either person_id or roster")
         if step.roster:
-            _known_channel(step, channels, path)
+            _known_channel(step, channels, path, "ladder")
             continue
         person = people.get(step.person_id)
         if person is None:
             raise SettingsError(f"{path}: ladder: {step.person_id} is not among the people")
-        _known_channel(step, channels, path)
+        _known_channel(step, channels, path, "ladder")
         needs = channels[step.channel]
         if needs and not address_of(cloud, person, step.channel):
             raise SettingsError(f"{path}: ladder: {step.channel} for {step.person_id} wants that person's {needs}")
@@ -236,10 +250,10 @@ def load_cloud(path: Path) -> CloudSettings:
     return cloud
 
 
-def _known_channel(step: StepSettings, channels: dict[str, str], path: Path) -> None:
-    if step.channel not in channels:
+def _known_channel(one: StepSettings | ReportSettings, channels: dict[str, str], path: Path, table: str) -> None:
+    if one.channel not in channels:
         raise SettingsError(
-            f"{path}: ladder: {step.channel} is no channel; use webhook, email or a name of [[channels]]"
+            f"{path}: {table}: {one.channel} is no channel; use webhook, email or a name of [[channels]]"
         )
 
 

@@ -26,6 +26,7 @@ from sealwatch.cloud.db.place import open_for_service
 from sealwatch.cloud.downlink.queue import publish_declaration
 from sealwatch.cloud.downlink.sender import DownlinkSender
 from sealwatch.cloud.duty.ladder import DutyLadder
+from sealwatch.cloud.duty.selftest import NightlyTest
 from sealwatch.cloud.enrolment.authority import Authority
 from sealwatch.cloud.enrolment.cli import CA_FOLDER
 from sealwatch.cloud.enrolment.desk import Desk, write_crl
@@ -121,6 +122,7 @@ class Service:
         known = channels(self.settings, opened, self.clock)
         modems = {name: one for name, one in known.items() if isinstance(one, GsmChannel) and one.answerable}
         self.inboxes = ModemInboxes(self.database, modems, clock=self.clock, changes=self.changes)
+        self.nightly = NightlyTest(self.database, settings=self.settings, channels=known, clock=self.clock)
         self.pager = Pager(
             self.database,
             channels=known,
@@ -217,6 +219,7 @@ class Service:
         self.pager.take_over()
         self.pager.start()
         self.inboxes.start()
+        self.nightly.start()
         self.watcher.start()
         self.teller.start()
         self.ingest.start()
@@ -229,6 +232,7 @@ class Service:
         self.ingest.stop()
         self.watcher.stop()
         self.inboxes.stop()
+        self.nightly.stop()
         self.pager.stop()
         self.teller.stop()
         self._server.should_exit = True

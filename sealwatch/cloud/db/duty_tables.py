@@ -5,6 +5,8 @@ Rows are ended, never deleted: they say who allowed what, and until when.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -140,3 +142,13 @@ class Reply(Base):
     person_id: Mapped[str | None] = mapped_column(String(64))  # null: nobody, or several, have this number
     incident_id: Mapped[str | None] = mapped_column(String(32))
     outcome: Mapped[str] = mapped_column(String(32))
+
+
+class SelfTest(Base):
+    """What a nightly test found."""
+
+    __tablename__ = "self_tests"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at_ms: Mapped[int]
+    channels: Mapped[dict[str, Any]]  # what is wrong with each; "" where nothing
+    people: Mapped[dict[str, Any]]  # {"items": [{"person_id", "name", "standing", "ways": {channel: known}}]}

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from sealwatch.cloud.db.duty_tables import Holiday, PersonAbsence, RosterRow, RosterSwap
 from sealwatch.cloud.db.tables import Person
-from sealwatch.cloud.duty import store
+from sealwatch.cloud.duty import selftest, store
 from sealwatch.cloud.duty.roster import DAY_MS, who_is_on_duty
 from sealwatch.cloud.refused import NotAllowed
 from sealwatch.cloud.web import problems
@@ -27,6 +27,23 @@ _Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 _PathId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 _PathNumber = Annotated[int, Path(ge=1, le=2**53 - 1)]
 _Reason = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class ReachModel(BaseModel):
+    """Whether a person can be reached, and what is known of each way."""
+
+    person_id: str
+    name: str
+    standing: str = Field(description="reachable, doubtful (no way is known to work), unreachable.")
+    ways: dict[str, str] = Field(description="no_address, channel_bad, last_failed, never_tried, works; by channel.")
+
+
+class SelfTestModel(BaseModel):
+    """The newest nightly test; `at_ms` null before the first."""
+
+    at_ms: int | None
+    channels: dict[str, str] = Field(description="What is wrong with each channel; empty where nothing is.")
+    people: list[ReachModel]
 
 
 class _In(BaseModel):
@@ -162,6 +179,7 @@ def build(services: WebServices) -> APIRouter:
     _add_rosters(router, services)
     _add_calendar(router, services)
     _add_people(router, services)
+    _add_reach(router, services)
     return router
 
 
@@ -202,6 +220,18 @@ def _add_rosters(router: APIRouter, services: WebServices) -> None:
             return store.add_swap(session, roster_id, **body.model_dump(), author=actor, now_ms=now_ms)
 
         return SwapModel.model_validate(change(services, request, _STATUS, work))
+
+
+def _add_reach(router: APIRouter, services: WebServices) -> None:
+    @router.get("/reachability")
+    def reachability() -> SelfTestModel:
+        """Who could be reached, and which channels worked, in the newest nightly test."""
+        with services.database.read() as session:
+            newest = selftest.latest(session)
+        if newest is None:
+            return SelfTestModel(at_ms=None, channels={}, people=[])
+        people = [ReachModel(**one) for one in newest.people["items"]]
+        return SelfTestModel(at_ms=newest.at_ms, channels=newest.channels, people=people)
 
 
 def _add_calendar(router: APIRouter, services: WebServices) -> None:

@@ -84,6 +84,7 @@ RULES: Final[dict[tuple[str, str], Permission]] = {
     ("GET", "/api/v1/people"): P.LOOK,
     ("GET", "/api/v1/permits"): P.LOOK,
     ("GET", "/api/v1/quarantine"): P.OPERATE,
+    ("GET", "/api/v1/reachability"): P.LOOK,
     ("GET", "/api/v1/rosters"): P.LOOK,
     ("GET", "/api/v1/silences"): P.LOOK,
     ("GET", "/desk"): P.LOOK,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fastapi.testclient import TestClient
 
+from sealwatch.cloud.db.duty_tables import SelfTest
 from tests.cloud.web.conftest import ClientFactory
-from tests.cloud.web.scene import NOW_MS
+from tests.cloud.web.scene import NOW_MS, Scene
 
 DAY_MS = 24 * 3_600_000
 
@@ -68,3 +69,16 @@ def test_what_is_refused(open_client: ClientFactory) -> None:
         assert api.put("/api/v1/people/x", json=body).status_code == 422
     stranger = {"name": "x", "level": 3, "addresses": {"pigeon": "loft 7"}}
     assert api.put("/api/v1/people/x", json=stranger).json()["type"].endswith("unknown_channel")
+
+
+def test_before_the_first_night_nothing_is_known(open_client: ClientFactory) -> None:
+    api = open_client(accept="application/json")
+    assert api.get("/api/v1/reachability").json() == {"at_ms": None, "channels": {}, "people": []}
+
+
+def test_the_newest_night(scene: Scene, open_client: ClientFactory) -> None:
+    people = [{"person_id": "li", "name": "李", "standing": "unreachable", "ways": {"sms": "last_failed"}}]
+    with scene.database.write() as session:
+        session.add(SelfTest(at_ms=NOW_MS, channels={"sms": "not_registered"}, people={"items": people}))
+    body = open_client(accept="application/json").get("/api/v1/reachability").json()
+    assert body == {"at_ms": NOW_MS, "channels": {"sms": "not_registered"}, "people": people}

@@ -102,6 +102,20 @@ class GsmChannel:
         finally:
             self._lock.release()
 
+    def probe(self) -> str:
+        """Whether the modem could send now: "" or what hinders it."""
+        if not self._lock.acquire(timeout=_BUSY_S):
+            return ""  # it is sending
+        try:
+            with Line(self._device, self._baud) as line:
+                trouble = self._prepare(line)
+        except ModemError as error:
+            return str(error)
+        else:
+            return "" if trouble is None else trouble.outcome
+        finally:
+            self._lock.release()
+
     def inbox(self) -> list[tuple[int, Delivered]]:
         """Text messages that have come, with their places in the modem; [] while a page is on the line.
 

@@ -41,6 +41,14 @@ class TokenKeeper:
             return trouble.submission
         return submission
 
+    def probe(self) -> str:
+        """Whether the vendor gives a token: "" or what it said instead."""
+        try:
+            self._current()
+        except NoAnswerError as trouble:
+            return trouble.submission.outcome
+        return ""
+
     def _current(self) -> str:
         with self._lock:
             if self._clock.monotonic_s() >= self._until_s:

@@ -107,6 +107,10 @@ class WeComApplication:
         self._base_url, self._caller = base_url, caller or Caller()
         self._tokens = TokenKeeper(self._fetch, clock)
 
+    def probe(self) -> str:
+        """Ask for a token without sending anything: "" where that works."""
+        return self._tokens.probe()
+
     def submit(self, request: PageRequest) -> Submission:
         if not request.address:
             return Submission(ok=False, outcome="person_unknown: no WeCom userid is configured")

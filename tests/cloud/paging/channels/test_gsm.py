@@ -267,3 +267,12 @@ def test_the_key_of_a_call_is_handed_on(modem: Modem) -> None:
     modem.after_dial = "+DTMF: 1"
     submission = GsmChannel(device=modem.device, mode="call").submit(a_request(NUMBER))
     assert (submission.ok, submission.key) == (True, "1")
+
+
+def test_a_modem_is_tried_without_sending_anything(modem: Modem) -> None:
+    assert GsmChannel(device=modem.device).probe() == ""
+    modem.answers["AT+CREG?"] = "+CREG: 0,2\r\n\r\nOK"
+    modem.answers["AT+CEREG?"] = "ERROR"
+    assert "not_registered" in GsmChannel(device=modem.device).probe()
+    assert modem.texts == []
+    assert "cannot be opened" in GsmChannel(device="/dev/there-is-none").probe()
