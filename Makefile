@@ -60,8 +60,8 @@ bench-vision: $(READY) models clip ## what the eyes can do, and what they cost
 bench-power: $(READY) ## what the meter rules can do
 	$(BIN)/python -m bench power meter_line sampler
 
-bench-cloud: $(READY) ## ingestion into each store beside a plain loop, a year of queries, servers killed under load
-	$(BIN)/python -m bench ingest cloud_ingest telemetry cloud_kills
+bench-cloud: $(READY) ## ingestion into each store beside a plain loop, a year of queries, kills, a fleet
+	$(BIN)/python -m bench ingest cloud_ingest telemetry cloud_kills cloud_fleet
 
 arm64-selftest: $(READY) models clip ## install the agent from aarch64 wheels and let it check itself, emulated
 	@$(BIN)/python -m tests.arm64

@@ -33,6 +33,7 @@ NAMES = (
     "kills",
     "cloud_kills",
     "paging",
+    "cloud_fleet",
 )
 _LIBRARIES = ("av", "opencv-python-headless", "onnxruntime", "paho-mqtt", "SQLAlchemy")
 

@@ -31,6 +31,8 @@ from sealwatch.cloud.downlink import cli as downlink_cli
 from sealwatch.cloud.downlink import rotation
 from sealwatch.cloud.enrolment import cli as enrolment_cli
 from sealwatch.cloud.evidence import cli as evidence_cli
+from sealwatch.cloud.ingest.lane import LANES
+from sealwatch.cloud.ingest.worker import end_sessions
 from sealwatch.cloud.paging.channels import trial
 from sealwatch.cloud.service import Service, channels
 from sealwatch.cloud.setup import cli as setup_cli
@@ -65,13 +67,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     key.add_argument("--use-next", action="store_true", help="put it in place, once every node believes it")
     key.add_argument("--anyway", action="store_true", help="with --use-next: although not every node has said so")
     key.set_defaults(run=_key)
+    leave = commands.add_parser("leave", help="have the broker forget a service of several that does not come back")
+    leave.add_argument("worker", metavar="WORKER", help="what stands in worker.id of its data_dir, and in its figures")
+    leave.set_defaults(run=_leave)
     downlink_cli.configure(commands)
     enrolment_cli.configure(commands)
     update_cli.configure(commands)
     evidence_cli.configure(commands)
     backup_cli.configure(commands)
     setup_cli.configure(commands)
-    for command in (serve, schema, checks, one_test, inbound, key):
+    for command in (serve, schema, checks, one_test, inbound, key, leave):
         command.add_argument("--config", type=Path, required=True, metavar="cloud.toml")
 
 
@@ -123,6 +128,22 @@ def _key(arguments: argparse.Namespace) -> int:
         return rotation.use_next(arguments.config, folder, anyway=arguments.anyway)
     found = service_key.prepare_next(folder) if arguments.next else service_key.load_or_create(folder)
     print(signing.public_key_text(found.public_key()))
+    return 0
+
+
+def _leave(arguments: argparse.Namespace) -> int:
+    settings, folder = load_cloud(arguments.config), data_dir(load_cloud(arguments.config), arguments.config)
+    own = folder / "worker.id"
+    if own.exists() and own.read_text(encoding="ascii").strip() == arguments.worker:
+        raise UsageError(
+            f"{arguments.worker} is the service of this configuration; it takes part for as long as it runs"
+        )
+    ended = end_sessions(settings.mqtt, arguments.worker, timeout_s=check.WAIT_S)
+    if ended < len(LANES):
+        raise CommandFailed(
+            f"{settings.mqtt.url}: {ended} of {len(LANES)} sessions could be ended; see that it answers"
+        )
+    print(text.say(text.terminal_language(), "cloud.left", worker=arguments.worker))
     return 0
 
 

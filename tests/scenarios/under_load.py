@@ -150,7 +150,7 @@ class County:
                 agent.sink.samples("meter-1", at_ms, {"active_power_w": values})
                 self.losses.points += POINTS
                 if turn % ALARM_EVERY_TURNS == 0:
-                    agent.sink.alarm(_draft(f"{n}-{turn}", now_ms))
+                    agent.sink.alarm(alarm_draft(f"{n}-{turn}", now_ms))
                     self.losses.alarms += 1
             turn += 1
         for agent in agents:
@@ -187,7 +187,8 @@ class County:
         return int(found[0]["values"][0][1]) if found else 0
 
 
-def _draft(alarm_id: str, now_ms: int) -> AlarmDraft:
+def alarm_draft(alarm_id: str, now_ms: int) -> AlarmDraft:
+    """A person at the shaft, now."""
     return AlarmDraft(
         alarm_id=alarm_id,
         kind="person",

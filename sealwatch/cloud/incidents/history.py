@@ -20,13 +20,16 @@ shelf_ended                                        (empty)
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from sealwatch.cloud.db.tables import IncidentEvent
 
+logger = logging.getLogger(__name__)
 SYSTEM: Final = "system"
 
 
@@ -55,3 +58,9 @@ def record(
             detail=dict(detail or {}),
         )
     )
+    if before != after:
+        said = {"incident_id": incident_id, "kind": kind, "actor": actor, "reason": reason}
+        # After the commit: a line about something that was rolled back would be a lie.
+        event.listen(
+            session, "after_commit", lambda _: logger.info("incident %s -> %s", before, after, extra=said), once=True
+        )

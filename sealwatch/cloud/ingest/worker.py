@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from sealwatch.base.clock import Clock
-from sealwatch.base.mqtt import MqttSettings
+from sealwatch.base.mqtt import MqttSettings, Session
 from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.ingest.counters import IngestCounters
 from sealwatch.cloud.ingest.lane import LANES, Lane
@@ -16,6 +16,27 @@ from sealwatch.cloud.paging.ladder import LadderSource
 from sealwatch.cloud.ports import EvidenceStore, TelemetryStore
 from sealwatch.cloud.registry.cache import RegistryCache
 from sealwatch.cloud.telemetry.facts import Told
+
+
+def session_name(worker: str, lane: str) -> str:
+    """The client id under which the broker keeps the session of one lane of a service."""
+    return f"sealwatch-{worker}-{lane}"
+
+
+def end_sessions(mqtt: MqttSettings, worker: str, *, timeout_s: float) -> int:
+    """Have the broker forget a service that does not come back; how many sessions were ended.
+
+    Its share of the messages goes on being queued for it until then (MQTT 5, 3.1.2.11.2). What waited there comes again
+    from the nodes, who hold it until it is acknowledged. A service that runs under this name would be thrown out.
+    """
+    ended = 0
+    for spec in LANES:
+        # No subscription and an expiry of none: the session ends with this connection.
+        session = Session(mqtt, client_id=session_name(worker, spec.name), manual_ack=True, session_expiry_s=0)
+        session.start()
+        ended += session.wait_connected(timeout_s)
+        session.stop()
+    return ended
 
 
 class Ingest:
@@ -52,7 +73,7 @@ class Ingest:
             Lane(
                 spec,
                 mqtt,
-                client_id=f"sealwatch-{worker}-{spec.name}",
+                client_id=session_name(worker, spec.name),
                 group=group,
                 recorder=self.recorder,
                 counters=self.counters,

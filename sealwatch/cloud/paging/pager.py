@@ -16,6 +16,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+import structlog
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -266,15 +267,22 @@ class Pager:
 
     def _send(self, ready: _Claimed) -> None:
         try:
-            submission = self._submit(ready.request, ready.channel)
-            for claims in batched(ready.claims, _TOGETHER):
-                self._settle(claims, submission)
-                if len(ready.claims) > _TOGETHER:
-                    self._stop.wait(_GIVE_WAY_S)
+            # Whatever is logged on the way, by a channel too, says which incident it is about.
+            with structlog.contextvars.bound_contextvars(
+                incident_id=ready.request.incident_id, page_id=ready.request.page_id, channel=ready.channel
+            ):
+                self._deliver(ready)
         finally:
             with self._lock:
                 self._in_flight -= 1
             self._changes.announce()
+
+    def _deliver(self, ready: _Claimed) -> None:
+        submission = self._submit(ready.request, ready.channel)
+        for claims in batched(ready.claims, _TOGETHER):
+            self._settle(claims, submission)
+            if len(ready.claims) > _TOGETHER:
+                self._stop.wait(_GIVE_WAY_S)
 
     def _submit(self, page_request: PageRequest, channel_name: str) -> Submission:
         channel = self._channels.get(channel_name)

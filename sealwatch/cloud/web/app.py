@@ -27,6 +27,7 @@ from sealwatch.cloud.web import language as language_
 from sealwatch.cloud.web.access import COOKIE, Access, AccessMiddleware, address, safe_target
 from sealwatch.cloud.web.events import Hub
 from sealwatch.cloud.web.forms import Forms
+from sealwatch.cloud.web.journal import Journal
 from sealwatch.cloud.web.pages import FormToken
 from sealwatch.cloud.web.problems import Problem
 from sealwatch.cloud.web.render import Renderer
@@ -68,9 +69,8 @@ def create_app(services: WebServices, *, hub: Hub | None = None) -> FastAPI:
     problems.install(app, render.error_page, headers)
     app.add_middleware(AccessMiddleware, access=access, error_page=render.error_page)
     app.add_middleware(GZipMiddleware, minimum_size=_SMALLEST_TO_COMPRESS_BYTES)
-    app.add_middleware(
-        guard.Guard, hosts=guard.known_hosts(web), headers=headers, error_page=render.error_page
-    )  # the last one added is the first one passed
+    app.add_middleware(guard.Guard, hosts=guard.known_hosts(web), headers=headers, error_page=render.error_page)
+    app.add_middleware(Journal)  # the last one added is the first one passed
     app.include_router(pages.build(services, render, forms, previews))
     app.include_router(desk.build(services, render))
     app.include_router(answers.build(services, render, previews, hub))
