@@ -30,9 +30,9 @@ from tests.scenarios.under_load import alarm_draft
 from tests.servers import postgres_or_skip
 from tests.support import mosquitto_or_skip
 
-pytestmark = [pytest.mark.mosquitto, pytest.mark.slow]
+pytestmark = [pytest.mark.mosquitto, pytest.mark.slow, pytest.mark.timeout(240)]
 NODES, WORKERS = 3, 3
-WAIT_S = 60.0
+WAIT_S = 90.0
 
 
 class Worker:
