@@ -17,7 +17,8 @@ from sealwatch.cloud.ports import Series
 from sealwatch.cloud.web import words
 
 UNITS: Final = 1000
-_TICK_STEPS_MS: Final = tuple(minutes * 60_000 for minutes in (5, 10, 15, 30, 60, 120, 240, 360, 720, 1440))
+_TICK_STEPS_MS: Final = tuple(minutes * 60_000 for minutes in (5, 10, 15, 30, 60, 120, 240, 360, 720, 1440, 2880))
+_DAY_MS: Final = 1440 * 60_000
 _MOST_TICKS: Final = 5
 _GAP_FACTOR: Final = 5.0
 _SMALLEST_GAP_MS: Final = 60_000
@@ -181,7 +182,8 @@ def _time_ticks(frame: _Frame) -> list[Mark]:
     for at_ms in range(first, frame.to_ms + 1, step_ms):
         percent = frame.x(at_ms) / UNITS * 100
         if 4 <= percent <= 96:  # a label at the very edge would be cut off
-            marks.append(Mark(percent=round(percent, 2), label=words.local(at_ms).strftime("%H:%M")))
+            label = "%m-%d" if step_ms >= _DAY_MS else "%H:%M"
+            marks.append(Mark(percent=round(percent, 2), label=words.local(at_ms).strftime(label)))
     return marks
 
 

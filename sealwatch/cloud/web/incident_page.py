@@ -78,7 +78,7 @@ def shared(
         "sent_pictures": sent_pictures(incident, evidence, pictures_url),
         "more_pictures": [picture for picture in shown[1:] if picture.state == "shown"],
         "clip": _clip(incident, base_url),
-        "permits": [_permit(permit, now_ms) for permit in permits],
+        "permits": [permit_values(permit, now_ms) for permit in permits],
         "map_links": []
         if site.latitude_deg is None or site.longitude_deg is None
         else links.navigation(Position(site.latitude_deg, site.longitude_deg), site.name(language)),
@@ -123,7 +123,8 @@ def _clip(incident: IncidentView, base_url: str) -> dict[str, Any] | None:
     return None
 
 
-def _permit(permit: WorkPermit, now_ms: int) -> dict[str, Any]:
+def permit_values(permit: WorkPermit, now_ms: int) -> dict[str, Any]:
+    """A permit as the pages show it: when it really ends, and whether it covers this moment."""
     fields = ("purpose", "from_ms", "from_hour", "to_hour", "max_people", "max_power_w", "responsible", "telephone")
     work = permit_store.as_work(permit)
     return {name: getattr(permit, name) for name in fields} | {"to_ms": work.to_ms, "holds": work.covers(now_ms)}

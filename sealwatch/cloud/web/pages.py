@@ -159,6 +159,11 @@ def picture_response(
     """A picture of this incident, or its preview. Raises Problem (404 unknown_picture, 409 altered_picture)."""
     if sha256 not in incident.snapshot_hashes():
         raise Problem(404, "unknown_picture")
+    return image_response(services, sha256, previews=previews)
+
+
+def image_response(services: WebServices, sha256: str, *, previews: Previews | None = None) -> Response:
+    """A picture that the caller may see, or its preview. Raises Problem (404 unknown_picture, 409 altered_picture)."""
     try:
         data = services.evidence.get(sha256)
     except ValueError:

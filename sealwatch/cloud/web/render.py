@@ -22,7 +22,8 @@ from sealwatch.cloud.web.forms import FIELD, Forms
 
 _MEDIA_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 NAV: Final = (
-    ("/", "home"), ("/desk", "desk"),
+    ("/", "home"), ("/desk", "desk"), ("/sites", "sites"), ("/people", "people"), ("/permits", "permits"),
+    ("/maintenance", "maintenance"), ("/channels", "channels"), ("/load", "load"),
 )  # fmt: skip
 _RELATIVE_KEYS: Final = ("just_now", "seconds_ago", "minutes_ago", "hours_ago", "days_ago")
 

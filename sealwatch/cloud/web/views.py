@@ -184,7 +184,7 @@ def open_incidents(session: Session) -> list[IncidentCard]:
     """Everything that is not closed: the most urgent level first, within it the newest first."""
     urgency = case({level.value: level.urgency for level in Level}, value=Incident.level, else_=len(Level))
     query = select(Incident).where(Incident.state != State.CLOSED).order_by(urgency, Incident.opened_at_ms.desc())
-    return _cards(session, session.scalars(query).all())
+    return cards(session, session.scalars(query).all())
 
 
 def closed_incidents(session: Session, *, limit: int, before: tuple[int, str] | None = None) -> list[IncidentCard]:
@@ -196,7 +196,7 @@ def closed_incidents(session: Session, *, limit: int, before: tuple[int, str] | 
             (Incident.closed_at_ms < at_ms) | ((Incident.closed_at_ms == at_ms) & (Incident.incident_id < incident_id))
         )
     query = query.order_by(Incident.closed_at_ms.desc(), Incident.incident_id.desc()).limit(limit)
-    return _cards(session, session.scalars(query).all())
+    return cards(session, session.scalars(query).all())
 
 
 def incident(session: Session, incident_id: str) -> IncidentView | None:
@@ -215,8 +215,8 @@ def incident(session: Session, incident_id: str) -> IncidentView | None:
     cycle = store.running_cycle(pages)
     in_ladder = {step.get("person_id", ""): step for step in row.ladder.get("steps", [])}
     return IncidentView(
-        card=_cards(session, [row])[0],
-        alarms=[_alarm(alarm) for alarm in alarms],
+        card=cards(session, [row])[0],
+        alarms=[alarm_view(alarm) for alarm in alarms],
         pages=[_page(page, people, in_ladder.get(page.person_id, {})) for page in pages if page.cycle == cycle],
         cycle=cycle,
         events=[_event(event, people) for event in events],
@@ -229,9 +229,11 @@ def silent_nodes(session: Session, *, now_ms: int) -> list[SilentNode]:
     """Nodes that are offline, overdue or were never heard of; the longest silence first."""
     found = []
     for node, site in session.execute(select(Node, Site).join(Site, Site.site_id == Node.site_id)):
-        reason = _silence(node, now_ms)
+        reason = silence(node, now_ms)
         if reason is not None:
-            found.append(SilentNode(node_id=node.node_id, site=_site(site), reason=reason, since_ms=node.state_at_ms))
+            found.append(
+                SilentNode(node_id=node.node_id, site=site_view(site), reason=reason, since_ms=node.state_at_ms)
+            )
     return sorted(found, key=lambda silent: (silent.since_ms or 0, silent.node_id))
 
 
@@ -265,7 +267,8 @@ def quarantine_latest(session: Session, *, limit: int) -> list[Quarantined]:
     return list(session.scalars(select(Quarantined).order_by(Quarantined.id.desc()).limit(limit)))
 
 
-def _silence(node: Node, now_ms: int) -> str | None:
+def silence(node: Node, now_ms: int) -> str | None:
+    """Why a node counts as silent (never_seen, offline, overdue), or None."""
     if node.state_at_ms is None:
         return "never_seen"
     if node.state != "online":
@@ -297,9 +300,10 @@ def _people(session: Session) -> dict[str, Person]:
     return {person.person_id: person for person in session.scalars(select(Person))}
 
 
-def _cards(session: Session, rows: Sequence[Incident]) -> list[IncidentCard]:
+def cards(session: Session, rows: Sequence[Incident]) -> list[IncidentCard]:
+    """Incidents as lines of a list, in the order of `rows`."""
     sites = {
-        site.site_id: _site(site)
+        site.site_id: site_view(site)
         for site in session.scalars(select(Site).where(Site.site_id.in_({row.site_id for row in rows})))
     }
     wanted = {actor_person(actor) for row in rows for actor in (row.acknowledged_by, row.handled_by)} - {None}
@@ -347,7 +351,8 @@ def _named(names: dict[str, str], actor: str | None) -> str | None:
     return None if person_id is None else names.get(person_id, person_id)
 
 
-def _site(site: Site) -> SiteView:
+def site_view(site: Site) -> SiteView:
+    """A site out of its row."""
     return SiteView(
         site_id=site.site_id,
         name_zh=site.name_zh,
@@ -360,7 +365,8 @@ def _site(site: Site) -> SiteView:
     )
 
 
-def _alarm(alarm: AlarmRecord) -> AlarmView:
+def alarm_view(alarm: AlarmRecord) -> AlarmView:
+    """An alarm out of its row."""
     return AlarmView(
         node_id=alarm.node_id,
         alarm_id=alarm.alarm_id,

@@ -200,6 +200,9 @@ class Scene:
             at_ms=times,
             values={"active_power_w": watts},
         )
+        with self.database.write() as session:
+            if session.get(Evidence, self.picture_sha256) is None:
+                session.add(self._evidence(self.picture_sha256, "image/jpeg", self.picture))
         verdict = {"verdict": "suspected_illegal_production", "reason": "person_with_hoist_like_power"}
         joined_ms = opened_ms + 96_000
         self.add(
@@ -265,19 +268,20 @@ class Scene:
         """A recording of the person alarm, and its hash."""
         sha256 = hashlib.sha256(data).hexdigest()
         self.evidence.put(sha256, data)
-        self.add(
-            Evidence(
-                sha256=sha256,
-                media_type="video/mp4",
-                size_bytes=len(data),
-                site_id="jingjiagou",
-                node_id="jingjiagou-1",
-                alarm_id="a1",
-                captured_at_ms=NOW_MS - 7 * MINUTE_MS,
-                received_at_ms=NOW_MS,
-            )
-        )
+        self.add(self._evidence(sha256, "video/mp4", data))
         return sha256
+
+    def _evidence(self, sha256: str, media_type: str, data: bytes) -> Evidence:
+        return Evidence(
+            sha256=sha256,
+            media_type=media_type,
+            size_bytes=len(data),
+            site_id="jingjiagou",
+            node_id="jingjiagou-1",
+            alarm_id="a1",
+            captured_at_ms=NOW_MS - 7 * MINUTE_MS,
+            received_at_ms=NOW_MS,
+        )
 
     def add_permit(self) -> None:
         """Repair by day, announced for a week."""

@@ -125,6 +125,10 @@ def test_on_a_phone_the_answer_is_on_the_first_screen_large_enough_and_nothing_r
                 box = button.rect
                 assert box["height"] >= 48, path
                 assert box["y"] + box["height"] <= 740, path
+        for path in ("/desk", "/sites/jingjiagou", "/nodes/jingjiagou-1", "/permits", "/load", "/people"):
+            phone.get(url + path)
+            phone.execute_script("document.querySelectorAll('details').forEach(e => { e.open = true })")
+            assert phone.execute_script("return document.documentElement.scrollWidth") <= 360, path
 
 
 def test_without_script_the_page_is_read_and_answered(scene: Scene, open_browser: OpenBrowser) -> None:
@@ -150,7 +154,17 @@ def test_every_word_stands_out_from_its_ground(scene: Scene, open_browser: OpenB
         browser = open_browser(width=1440, height=900)
         feature = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
-        for path in ("/", "/desk", f"/incidents/{RED}", f"/a/{scene.token('wang')}", "/nowhere"):
+        for path in (
+            "/",
+            "/desk",
+            "/sites",
+            "/sites/jingjiagou",
+            "/load",
+            "/channels",
+            f"/incidents/{RED}",
+            f"/a/{scene.token('wang')}",
+            "/nowhere",
+        ):
             browser.get(url + path)
             assert browser.execute_script(CONTRAST) == [], path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Any
 
@@ -12,7 +13,7 @@ from sealwatch.cloud.db.tables import Evidence, Incident, IncidentEvent
 from sealwatch.cloud.incidents.states import State
 from sealwatch.cloud.web import life, views
 from tests.cloud.web.conftest import form_token
-from tests.cloud.web.scene import NOW_MS, RED, YELLOW, Scene
+from tests.cloud.web.scene import NOW_MS, RED, YELLOW, Scene, drawn_picture
 from tests.cloud.web.test_pages import text_of
 
 WANG = "person:wang"
@@ -136,20 +137,21 @@ def test_shelving_has_an_end_and_a_reason(scene: Scene, client: TestClient) -> N
 
 def test_a_check_in_keeps_distance_picture_and_the_phones_time(scene: Scene, client: TestClient) -> None:
     scene.add_red()
-    url = f"/a/{scene.token('wang')}"
+    url, photo = f"/a/{scene.token('wang')}", drawn_picture(8)
+    sha256 = hashlib.sha256(photo).hexdigest()
     values = {"latitude_deg": "42.0634", "longitude_deg": "124.9472", "accuracy_m": "12", "key": KEY,
               "taken_at_ms": str(NOW_MS - 600_000)}  # fmt: skip
-    files = {"photo": ("p.jpg", scene.picture, "image/jpeg")}
+    files = {"photo": ("p.jpg", photo, "image/jpeg")}
     for _ in range(3):  # a telephone that never heard the answer sends it again
         sent = client.post(f"{url}/arrive", data=values, files=files, headers={"Accept": "application/json"})
         assert sent.json() == {"name": "done", "state": "on_site", "remark": ""}
     (arrived,) = events(scene, "arrived")
-    assert (arrived.actor, arrived.detail["attachments"]) == (WANG, [scene.picture_sha256])
+    assert (arrived.actor, arrived.detail["attachments"]) == (WANG, [sha256])
     html = client.get(url).text
     assert "王建国到场 · 距站点 33 m · 照片 1 张 · 手机记录 02:11:07，后来补发" in client.get(f"/incidents/{RED}").text
-    assert re.search(r'id="sent".*?/pictures/' + scene.picture_sha256, html, re.DOTALL)
+    assert re.search(r'id="sent".*?/pictures/' + sha256, html, re.DOTALL)
     with scene.database.read() as session:
-        assert session.get_one(Evidence, scene.picture_sha256).site_id == "jingjiagou"
+        assert session.get_one(Evidence, sha256).site_id == "jingjiagou"
 
 
 def test_a_check_in_that_comes_after_the_closing_is_kept_and_moves_nothing(scene: Scene, client: TestClient) -> None:
