@@ -121,6 +121,7 @@ class Agent:
             clock=self.clock,
             clock_state=self.clock_watch,
         )
+        self.milestones = MilestoneKeeper(self._folder, self.clock)
         self.publisher = Publisher(
             self.outbox,
             site_id=settings.site_id,
@@ -168,8 +169,7 @@ class Agent:
             self.sink.on_sealed = self._recording.chain.add
             make_parts = functools.partial(make_parts, taps=self._recording.taps)
         watch_sink = optional.acting(settings, watch_sink, self._outputs)
-        milestones = MilestoneKeeper(self._folder, self.clock)
-        watch_sink = WitnessedSink(ArmedSink(watch_sink, self.arming), milestones)
+        watch_sink = WitnessedSink(ArmedSink(watch_sink, self.arming), self.milestones)
         self.parts = list(make_parts(settings, watch_sink, self.clock, power_clock or self.clock))
         self.changes = ChangeLog(self._folder, self.sink, self.clock)
         self._config_path = path
@@ -183,7 +183,7 @@ class Agent:
             parts=self.parts,
             health=self.health,
             alarms_wait=lambda: self.outbox.stats().depth > 0,
-            milestones=milestones,
+            milestones=self.milestones,
             changes=self.changes,
         )
         self._watching = Supervisor(self.parts, self.clock, on_failure=self._close_orphans)
@@ -246,6 +246,7 @@ class Agent:
             "snapshot": snapshots.command(lambda: self.parts, self.sink),
             "arm": self.arming.arm,
             "disarm": self.arming.disarm,
+            "answered": self.milestones.answered,
             **housekeeping.commands(health=self.health, restart=self.restart),
             **optional.output_commands(self._outputs),
             **({"clip": self._recording.clip} if self._recording is not None else {}),

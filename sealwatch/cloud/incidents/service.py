@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from sealwatch.cloud.db.tables import Incident, IncidentEvent, Page
-from sealwatch.cloud.incidents import history, states, steps
+from sealwatch.cloud.incidents import history, states, steps, told
 from sealwatch.cloud.incidents.states import Event, State
 from sealwatch.cloud.paging import store
 from sealwatch.contract.codes import Closure, Level
@@ -89,6 +89,7 @@ def acknowledge(session: Session, *, incident_id: str, actor: str, reason: str, 
     history.record(
         session, incident_id, "acknowledged", at_ms=now_ms, reason=reason, actor=actor, before=state, after=after
     )
+    told.answered(session, incident_id, now_ms=now_ms)
     return AnswerOutcome(name="acknowledged", changed=True, by=actor, at_ms=now_ms)
 
 

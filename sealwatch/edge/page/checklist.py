@@ -32,6 +32,7 @@ class Milestones:
     alarm_ms: int | None = None
     alarm_source: str = ""
     delivered_ms: int | None = None
+    answered_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,4 +212,6 @@ def _first_alarm(milestones: Milestones) -> Line:
         return Line(item="alarm", state="wrong", reason="none_yet")
     if milestones.delivered_ms is None:
         return Line(item="alarm", state="wrong", reason="not_delivered", values=values)
-    return Line(item="alarm", state="waiting", reason="delivered", values=values)
+    if milestones.answered_ms is None:
+        return Line(item="alarm", state="waiting", reason="delivered", values=values)
+    return Line(item="alarm", state="good", reason="answered", values=values)

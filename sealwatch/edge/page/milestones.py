@@ -15,8 +15,10 @@ import msgspec
 from sealwatch.base.clock import Clock
 from sealwatch.base.files import replace_file
 from sealwatch.contract.codes import AlarmKind, Phase
+from sealwatch.contract.messages import Command
 from sealwatch.edge.page.checklist import NIGHT_FROM_HOUR, NIGHT_TO_HOUR, Milestones
 from sealwatch.edge.ports import AlarmDraft, Sink
+from sealwatch.edge.uplink.commands import Answer
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,13 @@ class MilestoneKeeper:
         """The service has acknowledged everything that was raised so far."""
         if self._now.alarm_ms is not None and self._now.delivered_ms is None:
             self._reach(lambda m: replace(m, delivered_ms=self._clock.wall_ms()))
+
+    def answered(self, _command: Command) -> Answer:
+        """The command ``answered``: a person has taken on an incident that this node's alarms are part of."""
+        now = self._now
+        if now.alarm_ms is not None and now.answered_ms is None:
+            self._reach(lambda m: replace(m, answered_ms=self._clock.wall_ms()))
+        return Answer(ok=True, reason="noted")
 
     def night(self, camera_id: str, at_ms: int, jpeg: bytes) -> None:
         """A picture that `camera_id` took at night, with nothing wrong with it."""

@@ -10,7 +10,7 @@ import pytest
 from sealwatch.base.clock import ManualClock
 from sealwatch.base.text import Language
 from sealwatch.contract.codes import AlarmKind, Phase
-from sealwatch.contract.messages import PartHealth
+from sealwatch.contract.messages import Command, PartHealth
 from sealwatch.edge.page.checklist import CameraFacts, Facts, Line, Milestones, judge
 from sealwatch.edge.page.milestones import MilestoneKeeper, WitnessedSink, is_night
 from sealwatch.edge.ports import MemorySink
@@ -42,6 +42,7 @@ WELL = Facts(
         alarm_ms=1,
         alarm_source="cam",
         delivered_ms=2,
+        answered_ms=3,
     ),
 )
 
@@ -55,7 +56,7 @@ def with_part(one: PartHealth) -> Facts:
     return replace(WELL, health=[p for p in WELL.health if p.part_id != one.part_id] + [one])
 
 
-def test_where_all_is_well_every_line_is_green_but_the_one_that_only_the_service_can_see() -> None:
+def test_where_all_is_well_every_line_is_green() -> None:
     assert {line.item: line.state for line in judge(WELL)} == {
         "picture": "good",
         "zones": "good",
@@ -68,7 +69,7 @@ def test_where_all_is_well_every_line_is_green_but_the_one_that_only_the_service
         "uplink": "good",
         "clock": "good",
         "storage": "good",
-        "alarm": "waiting",
+        "alarm": "good",
     }
 
 
@@ -108,6 +109,12 @@ def test_where_all_is_well_every_line_is_green_but_the_one_that_only_the_service
         ),
         (replace(WELL, records=False), "storage", "wrong", "not_configured"),
         (replace(WELL, milestones=Milestones()), "alarm", "wrong", "none_yet"),
+        (
+            replace(WELL, milestones=Milestones(alarm_ms=1, alarm_source="cam", delivered_ms=2)),
+            "alarm",
+            "waiting",
+            "delivered",
+        ),
         (replace(WELL, milestones=Milestones(alarm_ms=1, alarm_source="cam")), "alarm", "wrong", "not_delivered"),
     ],
 )
@@ -141,9 +148,12 @@ def test_milestones_outlive_the_program_and_come_from_the_watchers_alarms(tmp_pa
     assert keeper.now.alarm_ms is None
     sink.alarm(replace(plain_draft("a", source_id="door"), kind=AlarmKind.INPUT))
     keeper.delivered()
+    command = Command(site_id="s", node_id="n", command_id="c", name="answered", issued_at_ms=1, expires_at_ms=9)
+    assert keeper.answered(command).ok
     keeper.night("cam", 77, b"\xff\xd8")
     again = MilestoneKeeper(tmp_path, clock).now
     assert again == keeper.now
+    assert again.answered_ms == 5000
     assert (again.alarm_source, again.delivered_ms, dict(again.night_ms)) == ("door", 5000, {"cam": 77})
     assert set(again.inputs_ms) == {"door"}
     (tmp_path / "milestones.json").write_bytes(b"{")
