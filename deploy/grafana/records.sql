@@ -40,3 +40,10 @@ CREATE OR REPLACE VIEW grafana.nodes WITH (security_barrier) AS
 SELECT n.node_id, n.site_id, s.name_zh AS site_zh, s.name_en AS site_en, n.state,
        to_timestamp(n.state_at_ms / 1000.0) AS state_at
 FROM public.nodes n JOIN grafana.sites s USING (site_id);
+
+CREATE OR REPLACE VIEW grafana.permits WITH (security_barrier) AS
+SELECT p.permit_id, p.site_id, s.name_zh AS site_zh, s.name_en AS site_en, p.from_ms,
+       coalesce(p.ended_at_ms, p.to_ms) AS to_ms, to_timestamp(p.from_ms / 1000.0) AS from_at,
+       to_timestamp(coalesce(p.ended_at_ms, p.to_ms) / 1000.0) AS to_at, p.from_hour, p.to_hour,
+       p.max_power_w, p.max_people, p.purpose
+FROM public.permits p JOIN grafana.sites s USING (site_id);

@@ -250,18 +250,31 @@ def _site_variable(look: Look) -> build.QueryVariable:
     )
 
 
-def _annotation(look: Look) -> dict[str, Any]:
-    sql = (
+def _annotations(look: Look) -> list[dict[str, Any]]:
+    """Incidents of the chosen site, and the windows in which work is announced there."""
+    incidents = (
         "SELECT opened_at_ms AS time, coalesce(closed_at_ms, opened_at_ms) AS timeend, sentence_{lang} AS text, "
         "level AS tags FROM grafana.incidents WHERE site_id = '$site' AND $__timeFilter(opened_at) "
         "ORDER BY opened_at_ms"
     ).replace("{lang}", look.language)
+    permits = (
+        "SELECT from_ms AS time, to_ms AS timeend, purpose AS text, round(max_power_w) || ' W' AS tags "
+        "FROM grafana.permits WHERE site_id = '$site' AND to_at >= $__timeFrom() AND from_at <= $__timeTo() "
+        "ORDER BY from_ms"
+    )
+    return [
+        _annotation(look, "grafana.word.incidents", "red", incidents),
+        _annotation(look, "grafana.word.permits", "blue", permits),
+    ]
+
+
+def _annotation(look: Look, name: str, colour: str, sql: str) -> dict[str, Any]:
     return {
-        "name": _say(look, "grafana.word.incidents"),
+        "name": _say(look, name),
         "datasource": look.sources.records(),
         "enable": True,
         "hide": False,
-        "iconColor": "red",
+        "iconColor": colour,
         "rawQuery": sql,
         "target": {"refId": "Anno", "rawSql": sql, "rawQuery": True, "format": "table", "editorMode": "code"},
     }
@@ -300,7 +313,7 @@ def render(board: Board, look: Look) -> dict[str, Any]:
     whole.schema_version = SCHEMA_VERSION
     found: dict[str, Any] = json.loads(json.dumps(whole, cls=JSONEncoder))
     if board.annotate:  # the SDK knows no annotation over SQL
-        found["annotations"] = {"list": [json.loads(json.dumps(_annotation(look), cls=JSONEncoder))]}
+        found["annotations"] = {"list": json.loads(json.dumps(_annotations(look), cls=JSONEncoder))}
     found["templating"]["list"][0]["hide"] = 2  # a constant is nothing to choose
     found["version"] = 1
     return found

@@ -29,7 +29,9 @@ def metricsql(query: str, span: Span, *, interval: str) -> str:
 
 
 def sql(query: str, span: Span) -> str:
-    """`$__timeFilter(column)`, `$site`."""
+    """`$__timeFilter(column)`, `$__timeFrom()`, `$__timeTo()`, `$site`."""
+    query = query.replace("$__timeFrom()", f"to_timestamp({span.from_ms / 1000})")
+    query = query.replace("$__timeTo()", f"to_timestamp({span.to_ms / 1000})")
     between = rf"\1 BETWEEN to_timestamp({span.from_ms / 1000}) AND to_timestamp({span.to_ms / 1000})"
     return re.sub(r"\$__timeFilter\((\w+)\)", between, query).replace("$site", span.site)
 

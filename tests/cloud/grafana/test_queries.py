@@ -51,6 +51,9 @@ def test_annotations_and_the_choice_of_sites_are_answered(engine: Engine, ask_re
     asked = Asked(now_ms - 7 * 86_400_000, now_ms)
     notes = ask_records({"rawSql": made["annotations"]["list"][0]["rawQuery"]}, asked)
     assert [(note["tags"], note["text"]) for note in notes] == [("orange", "用电突增"), ("red", "用电突增")]
+    work = ask_records({"rawSql": made["annotations"]["list"][1]["rawQuery"]}, asked)
+    assert [(note["text"], note["tags"]) for note in work] == [("repair", "5500 W")]
+    assert work[0]["timeend"] - work[0]["time"] == 2 * 86_400_000
     variable = next(v for v in made["templating"]["list"] if v["name"] == "site")
     choices = ask_records({"rawSql": variable["query"]}, asked)
     assert choices == [{"__text": f"{site_id}号井", "__value": site_id} for site_id in world.SITES]

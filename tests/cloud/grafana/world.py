@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
+from sealwatch.cloud.db.duty_tables import WorkPermit
 from sealwatch.cloud.db.tables import AlarmRecord, Incident, Node, Page, Person, Site
 from sealwatch.cloud.telemetry.catalogue import CATALOGUE
 from sealwatch.cloud.telemetry.columns import Columns
@@ -74,6 +75,31 @@ def fill(session: Session, now_ms: int) -> None:
             _case(session, site_id, now_ms, opened_ms=now_ms - 2 * DAY_MS, closed=False)
             _case(session, site_id, now_ms, opened_ms=now_ms - 60_000, closed=True)
             _pages(session, site_id, now_ms)
+            _permit(session, site_id, "repair", now_ms - DAY_MS, now_ms + DAY_MS)
+            _permit(session, site_id, "long ago", now_ms - 90 * DAY_MS, now_ms - 80 * DAY_MS)
+
+
+def _permit(session: Session, site_id: str, purpose: str, from_ms: int, to_ms: int) -> None:
+    session.add(
+        WorkPermit(
+            permit_id=f"{site_id}-{purpose}",
+            site_id=site_id,
+            from_ms=from_ms,
+            to_ms=to_ms,
+            from_hour=0,
+            to_hour=24,
+            max_power_w=5500.0,
+            max_people=4,
+            equipment=[],
+            purpose=purpose,
+            measures="",
+            responsible="",
+            telephone="13800000000",
+            documents=[],
+            author="desk",
+            created_at_ms=from_ms,
+        )
+    )
 
 
 def _case(session: Session, site_id: str, now_ms: int, *, opened_ms: int, closed: bool) -> None:
