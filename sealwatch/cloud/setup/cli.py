@@ -149,6 +149,7 @@ def _next(plan: Plan, tokens: list[str], language: Language) -> list[str]:
     """The exact commands that come now."""
     start = "docker compose up --detach --wait" if plan.compose else "systemctl enable --now mosquitto sealwatch-cloud"
     lines = [text.say(language, "init.next.start"), f"  {start}"]
+    lines.append(text.say(language, "init.next.desk", url=plan.cloud_url, file=plan.secret("desk-token")))
     for token in tokens:
         ca = "ca.pem" if plan.compose else str(plan.folder / "tls" / "ca.pem")
         command = f"sealwatch edge enrol --cloud {plan.cloud_url} --ca-file ca.pem --token {token}"
