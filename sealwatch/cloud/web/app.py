@@ -22,7 +22,19 @@ from sealwatch.cloud.load import http as load_http
 from sealwatch.cloud.permits import http as permits_http
 from sealwatch.cloud.silences import http as silences_http
 from sealwatch.cloud.updates import files as release_files
-from sealwatch.cloud.web import answers, api, desk, duty_pages, guard, metrics, pages, problems, rules, site_pages
+from sealwatch.cloud.web import (
+    answers,
+    api,
+    desk,
+    duty_pages,
+    guard,
+    metrics,
+    pages,
+    problems,
+    rules,
+    site_pages,
+    steps_api,
+)
 from sealwatch.cloud.web import language as language_
 from sealwatch.cloud.web.access import COOKIE, Access, AccessMiddleware, address, safe_target
 from sealwatch.cloud.web.events import Hub
@@ -77,6 +89,7 @@ def create_app(services: WebServices, *, hub: Hub | None = None) -> FastAPI:
     app.include_router(duty_pages.build(services, render, forms))
     app.include_router(answers.build(services, render, previews, hub))
     app.include_router(api.build(services))
+    app.include_router(steps_api.build(services))
     app.include_router(answering_http.build(services))
     app.include_router(duty_http.build(services))
     app.include_router(load_http.build(services))
