@@ -2,6 +2,7 @@
 
 ``POST /enrolment/v1/nodes``     body `Signed` EnrolRequest by the token's key -> 200 `Signed` Granted by the service's
 ``POST /enrolment/v1/renewals``  body `Signed` RenewRequest by the node's key  -> the same
+``POST /enrolment/v1/keys``      body `Signed` KeyRequest by the node's key    -> 200 `Signed` KeyAccepted
 Anything else: 4xx with ``{"reason": …, "detail": …}``.
 
 A token is the seed of an Ed25519 key and the fingerprint of the service's key: ``<43 characters>.<22 characters>``. The
@@ -25,6 +26,9 @@ from sealwatch.contract.wire import Refused
 
 ENROL_PATH: Final = "/enrolment/v1/nodes"
 RENEW_PATH: Final = "/enrolment/v1/renewals"
+KEY_PATH: Final = "/enrolment/v1/keys"
+FORMER_KEY_DAYS: Final = 30.0
+"""For so long the service still believes what a node's former key has signed: an outbox may wait for weeks."""
 MAX_BODY_BYTES: Final = 64 * 1024
 _FINGERPRINT_BYTES: Final = 16
 
@@ -47,6 +51,24 @@ class RenewRequest(Struct, frozen=True, kw_only=True):
     v: Version = 1
     node_id: Identifier
     csr: Pem
+
+
+class KeyRequest(Struct, frozen=True, kw_only=True):
+    """Another signing key for a node, asked for under its present one."""
+
+    v: Version = 1
+    node_id: Identifier
+    public_key: PublicKeyText
+    proof: Annotated[Base64, Meta(description="By the new key, of node_id: that the node really has it.")]
+
+
+class KeyAccepted(Struct, frozen=True, kw_only=True):
+    """From here on the new key is the node's."""
+
+    v: Version = 1
+    request_sha256: Annotated[Sha256, Meta(description="Of the body that was asked with.")]
+    node_id: Identifier
+    public_key: PublicKeyText
 
 
 class Granted(Struct, frozen=True, kw_only=True):
@@ -72,13 +94,20 @@ class Signed(Struct, frozen=True, kw_only=True):
     sig: Base64
 
 
-def sign(key: Ed25519PrivateKey, message: EnrolRequest | RenewRequest | Granted) -> bytes:
+def sign(key: Ed25519PrivateKey, message: EnrolRequest | RenewRequest | KeyRequest | Granted | KeyAccepted) -> bytes:
     """A signed message as bytes."""
     body = wire.encode(message).decode()
     kind = type(message).__name__
     return wire.encode(
         Signed(key=signing.public_key_text(key.public_key()), body=body, sig=signing.sign(key, kind, body))
     )
+
+
+def key_request(node_id: str, present: Ed25519PrivateKey, following: Ed25519PrivateKey) -> bytes:
+    """What a node asks with for `following` to take the place of `present`."""
+    proof = signing.sign(following, KeyRequest.__name__, node_id)
+    public_key = signing.public_key_text(following.public_key())
+    return sign(present, KeyRequest(node_id=node_id, public_key=public_key, proof=proof))
 
 
 def read(kind: type[T], payload: bytes) -> tuple[Signed, T]:

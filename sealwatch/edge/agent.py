@@ -122,6 +122,7 @@ class Agent:
             clock_state=self.clock_watch,
         )
         self.milestones = MilestoneKeeper(self._folder, self.clock)
+        self._key_change = optional.key_change(self._folder, settings, self.identity, self.clock, self.restart)
         self.publisher = Publisher(
             self.outbox,
             site_id=settings.site_id,
@@ -196,6 +197,7 @@ class Agent:
                 self.publisher,
                 *optional.renewal(self._folder, settings, self.identity, self.clock),
                 *([self.updates] if self.updates is not None else []),
+                *([self._key_change] if self._key_change is not None else []),
             ],
             self.clock,
         )
@@ -249,6 +251,7 @@ class Agent:
             "answered": self.milestones.answered,
             **housekeeping.commands(health=self.health, restart=self.restart),
             **optional.output_commands(self._outputs),
+            **({"change_key": self._key_change.command} if self._key_change is not None else {}),
             **({"clip": self._recording.clip} if self._recording is not None else {}),
         }
 

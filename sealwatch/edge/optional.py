@@ -12,6 +12,7 @@ from sealwatch.edge.changes import ChangeLog
 from sealwatch.edge.config import NodeSettings
 from sealwatch.edge.declared import Declared
 from sealwatch.edge.enrolment.papers import Papers
+from sealwatch.edge.enrolment.rekey import KeyChange, ask_service
 from sealwatch.edge.enrolment.renewal import Renewal
 from sealwatch.edge.health.clock import ClockWatch
 from sealwatch.edge.identity import Identity
@@ -42,6 +43,23 @@ def renewal(folder: Path, settings: NodeSettings, identity: Identity, clock: Clo
             service_public_keys=pinned,
         )
     ]
+
+
+def key_change(
+    folder: Path, settings: NodeSettings, identity: Identity, clock: Clock, restart: Callable[[], None]
+) -> KeyChange | None:
+    """The part that changes the signing key, where this node was enrolled."""
+    origin = Papers(folder).origin()
+    if origin is None:
+        return None
+    pinned = [key for key in (settings.service_public_key, settings.next_service_public_key) if key]
+    ask = ask_service(
+        origin.cloud_url,
+        node_id=settings.node_id,
+        service_public_keys=pinned or [origin.service_public_key],
+        ca_file=origin.https_ca_file,
+    )
+    return KeyChange(folder, identity.key, ask, clock, restart=restart)
 
 
 def recording(

@@ -22,12 +22,14 @@ from sealwatch.cloud.enrolment.authority import Authority
 from sealwatch.cloud.service import Service
 from sealwatch.contract import topics, wire
 from sealwatch.contract.messages import Command, Reply
+from sealwatch.contract.signing import public_key_text
 from sealwatch.contract.topics import Channel
-from sealwatch.edge import identity
+from sealwatch.edge import identity, optional
 from sealwatch.edge.agent import Agent
-from sealwatch.edge.config import load_node
+from sealwatch.edge.config import data_dir, load_node
 from sealwatch.edge.enrolment.papers import Papers
 from sealwatch.edge.enrolment.renewal import Renewal
+from sealwatch.evidence.cli import read_keys
 from tests.support import Mosquitto, mosquitto_or_skip
 
 pytestmark = pytest.mark.mosquitto
@@ -216,3 +218,33 @@ def test_a_token_that_is_none_or_of_another_county_is_one_sentence(
     assert code in {1, 2}
     assert not path.exists()
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_node_gets_another_signing_key_from_the_service_and_both_stay_known(
+    county: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, _ = county
+    code, path = made.enrol(token_of(made, capsys))
+    assert code == 0
+    folder, clock = path.parent, ManualClock()
+    data = data_dir(load_node(path), path)
+    before = identity.load_or_create(data)
+    restarted: list[bool] = []
+    change = optional.key_change(data, load_node(path), before, clock, lambda: restarted.append(True))
+    assert change is not None
+    asked = Command(site_id="s1", node_id="node-1", command_id="c", name="change_key", issued_at_ms=1, expires_at_ms=2)
+    assert change.command(asked).ok
+    clock.advance(change.step())
+    change.step()
+    assert restarted == [True]
+    after = identity.load_or_create(data)
+    capsys.readouterr()
+    assert made.shell("keys", "node-1") == 0
+    known = folder / "registry-keys.txt"
+    known.write_text(capsys.readouterr().out, encoding="ascii")
+    assert [public_key_text(key) for key in read_keys(str(known))] == [before.public_key_text, after.public_key_text]
+    agent = Agent(load_node(path), path)
+    agent.start()
+    until(lambda: agent.declared.current().version > 0)
+    assert made.shell("command", "node-1", "ping") == 0
+    agent.stop()

@@ -43,6 +43,16 @@ class Node(Base):
     revoked_at_ms: Mapped[int | None]  # nothing it says is believed
 
 
+class FormerKey(Base):
+    """A signing key that a node had before: its evidence stays verifiable. Believed until `valid_until_ms`."""
+
+    __tablename__ = "former_keys"
+    node_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    public_key: Mapped[str] = mapped_column(String(43), primary_key=True)
+    replaced_at_ms: Mapped[int]
+    valid_until_ms: Mapped[int]
+
+
 class Person(Base):
     """A named person who answers pages."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import select
 
 from sealwatch.base import text
 from sealwatch.base.clock import SystemClock
@@ -14,7 +16,7 @@ from sealwatch.base.errors import UsageError
 from sealwatch.base.files import replace_file
 from sealwatch.cloud.auth import service_key
 from sealwatch.cloud.config import data_dir, load_cloud
-from sealwatch.cloud.db.tables import Node
+from sealwatch.cloud.db.tables import FormerKey, Node
 from sealwatch.cloud.downlink.cli import actor, open_database
 from sealwatch.cloud.enrolment import desk
 from sealwatch.cloud.enrolment.authority import Authority, private_pem
@@ -33,6 +35,9 @@ def configure(commands: Any) -> None:
     gone = commands.add_parser("revoke", help="take a stolen or retired node's certificate and every right")
     gone.add_argument("node", metavar="NODE", help="node_id")
     gone.set_defaults(run=_revoke)
+    known = commands.add_parser("keys", help="every key a node ever had, one a line, for `sealwatch evidence verify`")
+    known.add_argument("node", metavar="NODE", help="node_id")
+    known.set_defaults(run=_keys)
     leaf = commands.add_parser("certificate", help="make key and certificate for the broker or for this service")
     leaf.add_argument("name", metavar="NAME", help="common name, such as sealwatch-cloud")
     leaf.add_argument("--host", action="append", default=[], help="name or address of a server; may be repeated")
@@ -40,7 +45,7 @@ def configure(commands: Any) -> None:
         "--out", type=Path, required=True, metavar="FOLDER", help="where NAME.pem, NAME.key, ca.pem and crl.pem go"
     )
     leaf.set_defaults(run=_certificate)
-    for command in (token, gone, leaf):
+    for command in (token, gone, known, leaf):
         command.add_argument("--config", type=Path, required=True, metavar="cloud.toml")
 
 
@@ -79,6 +84,26 @@ def _revoke(arguments: argparse.Namespace) -> int:
     values = {"node": arguments.node, "count": count, "file": authority.crl_file}
     print(text.say(text.terminal_language(), "enrolment.revoked", **values))
     return 0
+
+
+def _keys(arguments: argparse.Namespace) -> int:
+    database = open_database(arguments.config)
+    try:
+        with database.read() as session:
+            node = session.get(Node, arguments.node)
+            if node is None:
+                raise UsageError(f"no node '{arguments.node}'")
+            former = select(FormerKey).where(FormerKey.node_id == arguments.node).order_by(FormerKey.replaced_at_ms)
+            lines = [f"{row.public_key}  # until {_utc(row.replaced_at_ms)}" for row in session.scalars(former)]
+            lines.append(node.public_key)
+    finally:
+        database.close()
+    print("\n".join(lines))
+    return 0
+
+
+def _utc(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _certificate(arguments: argparse.Namespace) -> int:

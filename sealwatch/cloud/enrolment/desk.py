@@ -3,7 +3,8 @@
 Refusals
   reason: too_large | not_json | wrong_shape | bad_signature | bad_csr
           | unknown_token | expired_token | used_token    of an enrolment
-          | unknown_node                                  of a renewal: not registered, revoked, or another key
+          | unknown_node                                  not registered, revoked, or not its key
+          | bad_proof | key_in_cloud_toml                 of another key
 """
 
 from __future__ import annotations
@@ -22,11 +23,19 @@ from sqlalchemy.orm import Session
 from sealwatch.base.clock import Clock
 from sealwatch.base.errors import UsageError
 from sealwatch.cloud.db.engine import Database, hold_alone
-from sealwatch.cloud.db.tables import Certificate, EnrolmentToken, Node, Site
+from sealwatch.cloud.db.tables import Certificate, EnrolmentToken, FormerKey, Node, Site
 from sealwatch.cloud.downlink.queue import publish_declaration
 from sealwatch.cloud.enrolment.authority import Authority, Revoked, key_of_csr
 from sealwatch.contract import enrolment, signing
-from sealwatch.contract.enrolment import EnrolRequest, Granted, RenewRequest, Signed
+from sealwatch.contract.enrolment import (
+    FORMER_KEY_DAYS,
+    EnrolRequest,
+    Granted,
+    KeyAccepted,
+    KeyRequest,
+    RenewRequest,
+    Signed,
+)
 from sealwatch.contract.messages import Identifier
 from sealwatch.contract.wire import Refused
 
@@ -65,11 +74,13 @@ class Desk:
             token.used_at_ms, token.public_key = now_ms, asked.public_key
             node = session.get(Node, token.node_id)
             if node is None:
-                node = Node(node_id=token.node_id)
+                node = Node(node_id=token.node_id, site_id=token.site_id, public_key=asked.public_key)
                 session.add(node)
             elif _revoke_certificates(session, node.node_id, now_ms):  # the one that it replaces
                 write_crl(session, self.authority, now_ms)
-            node.site_id, node.public_key = token.site_id, asked.public_key
+            node.site_id = token.site_id
+            _end_former_keys(session, node.node_id, now_ms)
+            replace_key(session, node, asked.public_key, now_ms=now_ms, believed_days=0)
             node.enrolled_at_ms, node.revoked_at_ms = now_ms, None
             session.flush()
             publish_declaration(session, token.site_id, author="system", now_ms=now_ms)
@@ -85,6 +96,40 @@ class Desk:
             if node is None or node.public_key != signed.key or node.revoked_at_ms is not None:
                 raise Refused("unknown_node", f"node {asked.node_id} has no right to a certificate; enrol it again")
             return self._again(session, node.node_id, tls_key, signed)
+
+    def change_key(self, payload: bytes) -> bytes:
+        """Another signing key for a node; the former one is believed for `FORMER_KEY_DAYS`. Raises Refused.
+
+        The same request again gets the same answer: the first may have been lost on the way.
+        """
+        signed, asked = enrolment.read(KeyRequest, payload)
+        if not signing.verify(
+            signing.public_key_from_text(asked.public_key), KeyRequest.__name__, asked.node_id, asked.proof
+        ):
+            raise Refused("bad_proof", "the new key did not sign the request; whoever asks does not have it")
+        now_ms = self.clock.wall_ms()
+        with self.database.write() as session:
+            hold_alone(session)
+            node = session.get(Node, asked.node_id)
+            former = session.get(FormerKey, (asked.node_id, signed.key))
+            again = (
+                node is not None
+                and node.public_key == asked.public_key
+                and former is not None
+                and now_ms < former.valid_until_ms
+            )
+            if node is None or node.revoked_at_ms is not None or (node.public_key != signed.key and not again):
+                raise Refused("unknown_node", f"node {asked.node_id} has no right to change its key; enrol it again")
+            if node.enrolled_at_ms is None:
+                raise Refused("key_in_cloud_toml", "this node's key stands in cloud.toml; change it there, or enrol it")
+            if not again and asked.public_key != signed.key:
+                replace_key(session, node, asked.public_key, now_ms=now_ms, believed_days=FORMER_KEY_DAYS)
+        return enrolment.sign(
+            self.key,
+            KeyAccepted(
+                request_sha256=enrolment.body_sha256(signed), node_id=asked.node_id, public_key=asked.public_key
+            ),
+        )
 
     def _again(self, session: Session, node_id: str, tls_key: ec.EllipticCurvePublicKey, signed: Signed) -> bytes:
         """What this key already has, if it is less than a day old; so asking again and again makes nothing."""
@@ -129,6 +174,17 @@ class Desk:
         )
 
 
+def replace_key(session: Session, node: Node, public_key: str, *, now_ms: int, believed_days: float) -> None:
+    """Give a node another key and remember the former one, so that its evidence stays verifiable."""
+    if node.public_key and node.public_key != public_key:
+        until_ms = now_ms + int(believed_days * _DAY_MS)
+        session.merge(
+            FormerKey(node_id=node.node_id, public_key=node.public_key, replaced_at_ms=now_ms, valid_until_ms=until_ms)
+        )
+    node.public_key = public_key
+    session.flush()
+
+
 def make_token(
     session: Session,
     *,
@@ -171,9 +227,15 @@ def revoke(session: Session, node_id: str, *, now_ms: int) -> int:
     if node is None:
         raise UsageError(f"no node '{node_id}'")
     node.revoked_at_ms = now_ms
+    _end_former_keys(session, node_id, now_ms)
     for token in session.scalars(select(EnrolmentToken).where(EnrolmentToken.node_id == node_id)):
         token.expires_at_ms = min(token.expires_at_ms, now_ms - 1)
     return _revoke_certificates(session, node_id, now_ms)
+
+
+def _end_former_keys(session: Session, node_id: str, now_ms: int) -> None:
+    for row in session.scalars(select(FormerKey).where(FormerKey.node_id == node_id)):
+        row.valid_until_ms = min(row.valid_until_ms, now_ms)
 
 
 def _revoke_certificates(session: Session, node_id: str, now_ms: int) -> int:

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from sealwatch.cloud.enrolment.desk import Desk
-from sealwatch.contract.enrolment import ENROL_PATH, MAX_BODY_BYTES, RENEW_PATH
+from sealwatch.contract.enrolment import ENROL_PATH, KEY_PATH, MAX_BODY_BYTES, RENEW_PATH
 from sealwatch.contract.wire import Refused
 
 
@@ -24,6 +24,11 @@ def build(desk: Desk) -> APIRouter:
         return await _answer(request, desk.renew)
 
     router.add_api_route(ENROL_PATH, enrol, methods=["POST"], response_model=None)
+
+    async def key(request: Request) -> Response:
+        return await _answer(request, desk.change_key)
+
+    router.add_api_route(KEY_PATH, key, methods=["POST"], response_model=None)
     router.add_api_route(RENEW_PATH, renew, methods=["POST"], response_model=None)
     return router
 

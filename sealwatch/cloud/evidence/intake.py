@@ -18,7 +18,11 @@ def open_receiver(folder: Path, store: FileEvidence, database: Database, clock: 
 
     def find(node_id: str) -> Sender | None:
         node = registry.current().nodes.get(node_id)
-        return Sender(node.node_id, node.site_id, node.public_key) if node is not None else None
+        if node is None:
+            return None
+        trusted = node.trusted(clock.wall_ms()).values()
+        former = tuple(key for key in trusted if key is not node.public_key)
+        return Sender(node.node_id, node.site_id, node.public_key, former)
 
     def note(arrived: Arrived) -> None:
         manifest, file = arrived.manifest, arrived.file

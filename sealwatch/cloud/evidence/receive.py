@@ -56,11 +56,12 @@ class Refused(Exception):  # noqa: N818 - it is a verdict with a reason, not a f
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """A node of the registry."""
+    """A node of the registry. `former` keys have sealed what still waits on it; requests are signed by `key`."""
 
     node_id: str
     site_id: str
     key: Ed25519PublicKey
+    former: tuple[Ed25519PublicKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ class Receiver:
             return self._state(sender.node_id, file)
 
     def _check(self, sender: Sender, said: Announcement) -> Manifest:
-        trusted = {signing.key_id(sender.key): sender.key}
+        trusted = {signing.key_id(key): key for key in (sender.key, *sender.former)}
         opened = open_envelope(Manifest, said.manifest.encode(), trusted)
         link = open_envelope(Link, said.link.encode(), trusted)
         for problem in (*opened.problems, *link.problems):

@@ -30,7 +30,7 @@ from sealwatch.contract.messages import (
 )
 from sealwatch.contract.signing import from_base64url
 from sealwatch.contract.topics import Address, Channel
-from sealwatch.contract.wire import Refused
+from sealwatch.contract.wire import Refused, Trusted
 
 Signed = TypeVar("Signed", Alarm, Snapshot)
 Unsigned = TypeVar("Unsigned", Status, Reply)
@@ -71,27 +71,27 @@ class _Claims(Struct, frozen=True):
     origin: Origin
 
 
-def judge(topic: str, payload: bytes, registry: RegistryView) -> Verdict:
-    """Whether to believe a payload that came in under `topic`. Never raises for what is in them."""
+def judge(topic: str, payload: bytes, registry: RegistryView, now_ms: int) -> Verdict:
+    """Whether to believe a payload that came in under `topic` at `now_ms`. Never raises for what is in them."""
     address = topics.parse(topic)
     if address is None or address.channel not in topics.FROM_NODE:
         return Rejected(reason="unknown_topic", detail="no node publishes here")
     try:
-        return _accept(address, payload, registry)
+        return _accept(address, payload, registry, now_ms)
     except Refused as refused:
         claims = _claims(address, payload)
         return Rejected(reason=refused.reason, detail=refused.detail, address=address, claims=claims)
 
 
-def _accept(address: Address, payload: bytes, registry: RegistryView) -> Accepted:
+def _accept(address: Address, payload: bytes, registry: RegistryView, now_ms: int) -> Accepted:
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise Refused("too_large", f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} are taken")
     node = _registered(address, registry)
     match address.channel:
         case Channel.ALARM:
-            return Accepted(address=address, message=_sealed(Alarm, address, payload, node))
+            return Accepted(address=address, message=_sealed(Alarm, address, payload, node.trusted(now_ms)))
         case Channel.SNAPSHOT:
-            snapshot = _sealed(Snapshot, address, payload, node)
+            snapshot = _sealed(Snapshot, address, payload, node.trusted(now_ms))
             return Accepted(address=address, message=snapshot, data=_picture(snapshot))
         case Channel.SAMPLES:
             samples = wire.decode(Samples, payload)
@@ -115,8 +115,8 @@ def _registered(address: Address, registry: RegistryView) -> RegisteredNode:
     return node
 
 
-def _sealed(kind: type[Signed], address: Address, payload: bytes, node: RegisteredNode) -> Signed:
-    message = wire.unseal(kind, payload, node.public_key)
+def _sealed(kind: type[Signed], address: Address, payload: bytes, trusted: Trusted) -> Signed:
+    message = wire.unseal(kind, payload, trusted)
     wire.check_origin(address, site_id=message.origin.site_id, node_id=message.origin.node_id)
     return message
 

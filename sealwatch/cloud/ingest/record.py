@@ -101,7 +101,8 @@ class Recorder:
             registry = self._registry()
         except (SQLAlchemyError, OSError) as error:
             raise StoreUnavailable(str(error)) from error
-        judged = [_Judged(arrival, judge(arrival.topic, arrival.payload, registry)) for arrival in arrivals]
+        now_ms = self._clock.wall_ms()
+        judged = [_Judged(arrival, judge(arrival.topic, arrival.payload, registry, now_ms)) for arrival in arrivals]
         try:
             return list(self._together(judged))
         except _UNSTORABLE as error:

@@ -9,17 +9,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from sealwatch.cloud.db.tables import Node, Site
-from sealwatch.contract.signing import public_key_from_text
+from sealwatch.cloud.db.tables import FormerKey, Node, Site
+from sealwatch.contract.signing import key_id, public_key_from_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredNode:
-    """A node, where it stands, and the key its alarms are signed with."""
+    """A node, where it stands, the key its alarms are signed with, and former ones with their end (ms)."""
 
     node_id: str
     site_id: str
     public_key: Ed25519PublicKey
+    former: tuple[tuple[Ed25519PublicKey, int], ...] = ()
+
+    def trusted(self, now_ms: int) -> dict[str, Ed25519PublicKey]:
+        """The keys that are believed at this moment, by their id."""
+        keys = [self.public_key, *(key for key, until_ms in self.former if now_ms < until_ms)]
+        return {key_id(key): key for key in keys}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +38,15 @@ class RegistryView:
 
 def load(session: Session) -> RegistryView:
     """The registry as the database has it."""
+    former: dict[str, list[tuple[Ed25519PublicKey, int]]] = {}
+    for row in session.scalars(select(FormerKey)):
+        former.setdefault(row.node_id, []).append((public_key_from_text(row.public_key), row.valid_until_ms))
     nodes = {
         node.node_id: RegisteredNode(
-            node_id=node.node_id, site_id=node.site_id, public_key=public_key_from_text(node.public_key)
+            node_id=node.node_id,
+            site_id=node.site_id,
+            public_key=public_key_from_text(node.public_key),
+            former=tuple(former.get(node.node_id, ())),
         )
         for node in session.scalars(select(Node).where(Node.revoked_at_ms.is_(None)))
     }

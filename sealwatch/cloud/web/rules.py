@@ -141,6 +141,7 @@ RULES: Final[dict[tuple[str, str], Permission]] = {
     ("POST", "/api/v1/silences/{silence_id}/end"): P.DIRECT,
     ("POST", "/api/v1/swaps/{swap_id}/cancel"): P.STAFF,
     ("POST", "/enrolment/v1/nodes"): P.OWN_KEY,
+    ("POST", "/enrolment/v1/keys"): P.OWN_KEY,
     ("POST", "/enrolment/v1/renewals"): P.OWN_KEY,
     ("POST", "/evidence/v1/items"): P.OWN_KEY,
     ("POST", "/inbound/v1/{channel}/{given}"): P.OWN_KEY,

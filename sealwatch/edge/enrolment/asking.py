@@ -18,7 +18,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sealwatch.base.errors import CommandFailed, UsageError
 from sealwatch.contract import enrolment
-from sealwatch.contract.enrolment import ENROL_PATH, RENEW_PATH, EnrolRequest, Granted, RenewRequest, Signed, Token
+from sealwatch.contract.enrolment import (
+    ENROL_PATH,
+    KEY_PATH,
+    RENEW_PATH,
+    EnrolRequest,
+    Granted,
+    KeyAccepted,
+    RenewRequest,
+    Signed,
+    Token,
+)
 from sealwatch.contract.signing import public_key_text
 from sealwatch.contract.wire import Refused, decode
 
@@ -61,16 +71,45 @@ def renew(
     return granted
 
 
+def change_key(
+    url: str,
+    *,
+    node_id: str,
+    present: Ed25519PrivateKey,
+    following: Ed25519PrivateKey,
+    service_public_keys: Collection[str],
+    ca_file: str = "",
+) -> None:
+    """Have `following` take the place of `present` at the service. Raises AskError and UsageError."""
+    payload = enrolment.key_request(node_id, present, following)
+    status, answer = _post(url, KEY_PATH, payload, ca_file)
+    if status != http.client.OK:
+        raise _refusal(url, status, answer)
+    try:
+        signed, accepted = enrolment.read(KeyAccepted, answer)
+        question = decode(Signed, payload)
+    except Refused as refused:
+        raise AskError("bad_answer", f"the answer of {url} cannot be believed: {refused}") from None
+    said = (accepted.node_id, accepted.public_key, accepted.request_sha256)
+    asked = (node_id, public_key_text(following.public_key()), enrolment.body_sha256(question))
+    if signed.key not in service_public_keys or said != asked:
+        raise AskError("bad_answer", f"{url} does not answer this question under the key of the service")
+
+
+def _refusal(url: str, status: int, answer: bytes) -> AskError:
+    try:
+        problem = msgspec.json.decode(answer, type=_Problem)
+    except (msgspec.MsgspecError, ValueError):
+        problem = _Problem()
+    if not problem.reason:
+        return AskError("unreachable", f"{url} answered {status}; check the address")
+    return AskError(problem.reason, f"the service refuses ({problem.reason}): {problem.detail}")
+
+
 def _ask(url: str, path: str, payload: bytes, ca_file: str) -> tuple[Signed, Granted]:
     status, answer = _post(url, path, payload, ca_file)
     if status != http.client.OK:
-        try:
-            problem = msgspec.json.decode(answer, type=_Problem)
-        except (msgspec.MsgspecError, ValueError):
-            problem = _Problem()
-        if not problem.reason:
-            raise AskError("unreachable", f"{url} answered {status} instead of a certificate; check the address")
-        raise AskError(problem.reason, f"the service refuses ({problem.reason}): {problem.detail}")
+        raise _refusal(url, status, answer)
     try:
         signed, granted = enrolment.read(Granted, answer)
         question = decode(Signed, payload)

@@ -190,3 +190,55 @@ def test_no_node_gets_a_name_that_the_broker_would_take_for_another(county: Coun
 def test_what_is_no_token_is_no_token(text: str) -> None:
     with pytest.raises(ValueError, match="not a token"):
         read_token(text)
+
+
+def enrolled(county: County) -> Machine:
+    machine = Machine()
+    county.desk.enrol(machine.enrol(county.token()))
+    return machine
+
+
+def trusted(county: County) -> list[str]:
+    with county.world.database.read() as session:
+        node = load(session).nodes["node-9"]
+        return [public_key_text(key) for key in node.trusted(county.clock.wall_ms()).values()]
+
+
+def test_another_key_is_believed_at_once_and_the_former_one_for_thirty_days(county: County) -> None:
+    machine, following = enrolled(county), Ed25519PrivateKey.generate()
+    asked = enrolment.key_request("node-9", machine.key, following)
+    signed, accepted = enrolment.read(enrolment.KeyAccepted, county.desk.change_key(asked))
+    old, new = public_key_text(machine.key.public_key()), public_key_text(following.public_key())
+    assert (signed.key, accepted.public_key) == (public_key_text(SERVICE.public_key()), new)
+    assert trusted(county) == [new, old]
+    county.clock.advance(60)
+    county.desk.change_key(asked)  # its answer was lost
+    assert trusted(county) == [new, old]
+    with pytest.raises(Refused, match="unknown_node"):
+        county.desk.change_key(enrolment.key_request("node-9", machine.key, Ed25519PrivateKey.generate()))
+    county.clock.advance(30 * 86_400)
+    assert trusted(county) == [new]
+    with pytest.raises(Refused, match="unknown_node"):
+        county.desk.change_key(asked)
+
+
+def test_a_key_that_the_asker_does_not_have_is_refused_and_so_is_one_of_cloud_toml(county: County) -> None:
+    machine = enrolled(county)
+    stranger = Ed25519PrivateKey.generate()
+    claimed = enrolment.KeyRequest(node_id="node-9", public_key=public_key_text(stranger.public_key()), proof="AAAA")
+    with pytest.raises(Refused, match="bad_proof"):
+        county.desk.change_key(enrolment.sign(machine.key, claimed))
+    with county.world.database.write() as session:
+        session.get_one(Node, "node-9").enrolled_at_ms = None
+    with pytest.raises(Refused, match="key_in_cloud_toml"):
+        county.desk.change_key(enrolment.key_request("node-9", machine.key, stranger))
+
+
+def test_a_revocation_and_another_enrolment_end_the_former_key_at_once(county: County) -> None:
+    machine, following = enrolled(county), Ed25519PrivateKey.generate()
+    county.desk.change_key(enrolment.key_request("node-9", machine.key, following))
+    county.revoke()
+    assert not county.registered()
+    other = Machine()
+    county.desk.enrol(other.enrol(county.token()))
+    assert trusted(county) == [public_key_text(other.key.public_key())]

@@ -29,6 +29,7 @@ from sealwatch.contract.messages import (
 from tests.support import shared_data_or_skip
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+NOW_MS = 1_700_000_000_000
 REGISTRY = RegistryView(
     site_ids=frozenset({"s1", "s2"}),
     nodes={"n1": RegisteredNode(node_id="n1", site_id="s1", public_key=KEY.public_key())},
@@ -92,20 +93,20 @@ def a_status(**changes: Any) -> Status:
 
 
 def rejected(topic: str, payload: bytes) -> Rejected:
-    verdict = judge(topic, payload, REGISTRY)
+    verdict = judge(topic, payload, REGISTRY, NOW_MS)
     assert isinstance(verdict, Rejected), verdict
     return verdict
 
 
 def test_a_signed_alarm_of_a_registered_node_is_believed() -> None:
-    verdict = judge(ALARM_TOPIC, wire.seal(KEY, an_alarm()), REGISTRY)
+    verdict = judge(ALARM_TOPIC, wire.seal(KEY, an_alarm()), REGISTRY, NOW_MS)
     assert isinstance(verdict, Accepted)
     assert verdict.message == an_alarm()
     assert verdict.origin == an_origin()
 
 
 def test_a_snapshot_brings_its_picture() -> None:
-    verdict = judge("seal/v1/s1/n1/snapshot", wire.seal(KEY, a_snapshot()), REGISTRY)
+    verdict = judge("seal/v1/s1/n1/snapshot", wire.seal(KEY, a_snapshot()), REGISTRY, NOW_MS)
     assert isinstance(verdict, Accepted)
     assert verdict.data == b"\xff\xd8jpeg"
 
@@ -113,7 +114,7 @@ def test_a_snapshot_brings_its_picture() -> None:
 def test_status_and_replies_are_believed_and_want_no_application_ack() -> None:
     reply = Reply(site_id="s1", node_id="n1", command_id="c1", ok=True, reason="done", replied_at_ms=1)
     for channel, message in (("status", a_status()), ("reply", reply)):
-        verdict = judge(f"seal/v1/s1/n1/{channel}", wire.encode(message), REGISTRY)
+        verdict = judge(f"seal/v1/s1/n1/{channel}", wire.encode(message), REGISTRY, NOW_MS)
         assert isinstance(verdict, Accepted)
         assert verdict.origin is None
 
@@ -253,16 +254,16 @@ def test_hostile_payloads_are_rejected_on_every_channel(number: int, channel: st
 
 @given(st.text(max_size=80), st.binary(max_size=400))
 def test_nothing_makes_the_decision_fail_in_another_way(topic: str, payload: bytes) -> None:
-    assert isinstance(judge(topic, payload, REGISTRY), Rejected)
+    assert isinstance(judge(topic, payload, REGISTRY, NOW_MS), Rejected)
     for channel in CHANNELS:
-        assert isinstance(judge(f"seal/v1/s1/n1/{channel}", payload, REGISTRY), Rejected)
+        assert isinstance(judge(f"seal/v1/s1/n1/{channel}", payload, REGISTRY, NOW_MS), Rejected)
 
 
 @given(st.data())
 def test_no_altered_alarm_is_believed_as_something_else(data: st.DataObject) -> None:
     payload = bytearray(wire.seal(KEY, an_alarm()))
     payload[data.draw(st.integers(0, len(payload) - 1))] ^= data.draw(st.integers(1, 255))
-    verdict = judge(ALARM_TOPIC, bytes(payload), REGISTRY)
+    verdict = judge(ALARM_TOPIC, bytes(payload), REGISTRY, NOW_MS)
     assert isinstance(verdict, Rejected) or verdict.message == an_alarm()
 
 
@@ -273,10 +274,10 @@ def test_the_hostile_json_corpus_is_rejected_alone_and_inside_a_good_signature()
     for file in files:
         payload = file.read_bytes()
         for channel in CHANNELS:
-            assert isinstance(judge(f"seal/v1/s1/n1/{channel}", payload, REGISTRY), Rejected), file.name
+            assert isinstance(judge(f"seal/v1/s1/n1/{channel}", payload, REGISTRY, NOW_MS), Rejected), file.name
         if len(payload) < MAX_PAYLOAD_BYTES // 8:
             body = payload.decode("utf-8", "replace")
-            assert isinstance(judge(ALARM_TOPIC, sealed_body(body), REGISTRY), Rejected), file.name
+            assert isinstance(judge(ALARM_TOPIC, sealed_body(body), REGISTRY, NOW_MS), Rejected), file.name
 
 
 @pytest.mark.shared_data
@@ -284,7 +285,7 @@ def test_naughty_strings_are_taken_as_text_or_refused_by_name() -> None:
     strings = json.loads((shared_data_or_skip() / "corpora/blns/blns.json").read_text(encoding="utf-8"))
     believed = 0
     for text in strings:
-        verdict = judge(ALARM_TOPIC, wire.seal(KEY, an_alarm(sentence_en=text, zone=text[:64])), REGISTRY)
+        verdict = judge(ALARM_TOPIC, wire.seal(KEY, an_alarm(sentence_en=text, zone=text[:64])), REGISTRY, NOW_MS)
         if isinstance(verdict, Accepted):
             assert isinstance(verdict.message, Alarm)
             assert verdict.message.sentence_en == text
