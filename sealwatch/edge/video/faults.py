@@ -33,6 +33,7 @@ _SHAKE_WINDOW_S: Final = 3.0
 _JUMP: Final = 0.006  # parts of the picture's width that are worth seeing
 _CLEAR_JUMP: Final = 0.45
 _CERTAIN_LIKENESS: Final = 0.8
+_RESTLESS: Final = 0.2  # likeness of one look to the last; a new view is well above it, drops over a bare scene below
 
 # Seconds that a fault must be there: short where it is beyond doubt.
 _ON_DELAY_S: Final = {
@@ -153,6 +154,7 @@ class FaultWatch:
         self._states: dict[VideoFault, Delayed] = {}
         self._verdict = Verdict(fault=None, certain=False, reason="learning", numbers={}, steady=True)
         self._stillness = StillnessWatch()
+        self._before: Condition | None = None
         self._fresh = True
         self._shifts: deque[tuple[float, float, float]] = deque(maxlen=64)
 
@@ -226,6 +228,7 @@ class FaultWatch:
             )
         else:
             self._verdict, moved = judge(reference, now)
+            self._verdict = self._unless_restless(now)
             self._adapt(now, moved, now_s)
             clear = moved.clarity >= _CLEAR_JUMP and self._verdict.shared
             self._shifts.append((now_s, moved.x, moved.y) if clear else (now_s, 0.0, 0.0))
@@ -235,6 +238,18 @@ class FaultWatch:
             changes += self._step(fault, verdict.fault is fault, verdict.reason, now_s, now_ms, certain=verdict.certain)
         changes += self._step(VideoFault.SHAKING, self._shaking(now_s), "view_jumps", now_s, now_ms)
         return changes
+
+    def _unless_restless(self, now: Condition) -> Verdict:
+        """A camera that was moved shows another view, which stays.
+
+        Where no look resembles the one before it, heavy rain or snow fills the picture, and nothing is known.
+        """
+        before, self._before = self._before, now
+        if self._verdict.reason != "view_not_recognised" or before is None:
+            return self._verdict
+        if condition.likeness(before, now) >= _RESTLESS:
+            return self._verdict
+        return replace(self._verdict, fault=None, reason="view_restless", steady=False)
 
     def _take_first(self, now: Condition, now_s: float) -> bool:
         """Make this picture the first anchor, if it shows enough."""

@@ -13,6 +13,7 @@ from sealwatch.edge.ports import Image
 from sealwatch.edge.video import condition
 from sealwatch.edge.video.condition import Shift
 from sealwatch.edge.video.faults import FaultChange, FaultWatch
+from sealwatch.simulator import vision
 
 Maker = Callable[[int], Image]
 FPS = 5
@@ -182,3 +183,17 @@ def test_a_spider_that_swings_before_the_lens_is_no_shaking() -> None:
     night = lambda _step: np.clip(noisy(view()) * 0.3 + 12, 0, 255).astype(np.uint8)  # noqa: E731
     told = play((4, night), (20, lambda step: noisy(with_spider(320 + 80 * np.sin(step * 0.34)), 6.0)))
     assert [change.fault for _, change in told if change.fault is VideoFault.SHAKING] == []
+
+
+@pytest.mark.parametrize("name", ["rain", "snow"])
+def test_drops_that_fill_the_picture_of_a_bare_scene_are_no_camera_that_was_moved(name: str) -> None:
+    bare = np.repeat((view().astype(np.float32) * 0.2 + 90).astype(np.uint8)[:, :, None], 3, axis=2)
+    weather, rng, watch = vision.disturbances()[name], np.random.default_rng(3), FaultWatch()
+    told, reasons = [], set()
+    for index in range(30 * 5):
+        second = index / 5
+        grey: Image = cv2.cvtColor(weather(bare, second, rng), cv2.COLOR_BGR2GRAY)
+        told += watch.look(grey, now_s=second, now_ms=index * 200)
+        reasons.add(watch.verdict.reason)
+    assert told == []
+    assert "view_restless" in reasons
