@@ -145,7 +145,9 @@ class Analyser:
         horizon_s = self._finder.horizon_s
         self._square, own = square.advance(self._square, edges)
         self._pulses, done = pulses.advance(self._pulses, own)
-        self._hoist, hoisting = hoist.advance(self._hoist, done.trips, horizon_s, self._appliances, slow=self._slow)
+        self._hoist, hoisting = hoist.advance(
+            self._hoist, done.trips, horizon_s, self._appliances, slow=self._slow, starts=done.starts
+        )
         self._appliances = appliances.advance(self._appliances, done.pulses, self._offset_s)
         self._step, stepping = step.advance(self._step, edges, horizon_s)
         verdicts = [self._verdict(AlarmKind.HOIST_LIKE_CYCLE, hoist.level, t) for t in hoisting]

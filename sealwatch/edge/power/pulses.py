@@ -8,7 +8,7 @@ it (which holds when another load came or went meanwhile).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sealwatch.edge.power.edges import Edge
 
@@ -16,11 +16,16 @@ LONGEST_S = 4 * 3600.0
 """A rise that has not come back by then is a level, not a pulse."""
 TRIP_S = 300.0
 """A rise is tried as the beginning of a trip for this long."""
+TWO_TRIPS_S = 2 * TRIP_S
+"""A motor's start is remembered for this long: its next one may tell that it has stopped."""
 CREEP_S = 45.0
 """Falls this close together may be one machine slowing down into its landing."""
 _RETURNED_SHARE = 0.2
 _MATCH_LOW, _MATCH_HIGH = 0.65, 1.5
 _CREEP_LOW = 0.42  # a machine that slows down into its landing loses about half of its power or more
+_FADED_LOW = 0.2  # counterweights: what is lifted at the end of a trip may be a fraction of what it began with
+_BESIDE = 2.0
+_HIDES = 0.03
 _OPEN_LIMIT = 16
 
 
@@ -28,7 +33,7 @@ _OPEN_LIMIT = 16
 class Pulse:
     """Power above `base_w` from `start_s` to `end_s`. `peak_w` is the highest reading at the start above the base,
     `fall_w` the last fall, `rise_s` how long the rise took, `noise_w` how much the readings scattered before, `rough_w`
-    how much they do within it."""
+    how much they do within it. `starts`: motors that started beside a larger machine in the minutes before it."""
 
     start_s: float
     end_s: float
@@ -39,6 +44,7 @@ class Pulse:
     rise_s: float
     noise_w: float = 0.0
     rough_w: float = 0.0
+    starts: tuple[Edge, ...] = ()
 
     @property
     def starts_a_motor(self) -> bool:
@@ -67,42 +73,48 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True)
 class PulseState:
-    """`open`: rises that have not come back yet; `rises` and `falls`: the last minutes, whatever became of them."""
+    """`open`: rises that have not come back yet; `rises` and `falls`: the last minutes, whatever became of them.
+    `starts`: motors that started beside a larger machine."""
 
     open: tuple[Edge, ...] = ()
     rises: tuple[Edge, ...] = ()
     falls: tuple[Edge, ...] = ()
+    starts: tuple[Edge, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """`pulses`: what the matching takes for real. `trips`: every pair of a rise and a fall that could be one trip of a
-    machine, the real one among them; which is decided by repetition."""
+    machine, the real one among them; which is decided by repetition. `starts`: what rose beside a larger machine."""
 
     pulses: list[Pulse]
     trips: list[Pulse]
+    starts: list[Edge]
 
 
 def advance(state: PulseState, edges: Iterable[Edge]) -> tuple[PulseState, Found]:
     """Pulses completed by `edges`."""
-    found = Found([], [])
-    still, rises, falls = state.open, state.rises, state.falls
+    found = Found([], [], [])
+    still, rises, falls, starts = state.open, state.rises, state.falls, state.starts
     for edge in edges:
         if edge.gap:
-            still, rises, falls = (), (), ()
+            still, rises, falls, starts = (), (), (), ()
         elif edge.size_w > 0:
             still = (*(r for r in still if edge.t_s - r.t_s <= LONGEST_S), edge)[-_OPEN_LIMIT:]
             rises = (*(r for r in rises if edge.t_s - r.t_s <= TRIP_S), edge)[-_OPEN_LIMIT:]
+            if hidden(edge.before_w, edge.size_w, edge.noise_w):
+                found.starts.append(edge)
+                starts = (*(r for r in starts if edge.t_s - r.t_s <= TWO_TRIPS_S), edge)[-_OPEN_LIMIT:]
         else:
             falls = (*(f for f in falls if edge.t_s - f.t_s <= CREEP_S), edge)
             rises = tuple(r for r in rises if edge.t_s - r.t_s <= TRIP_S)
-            found.trips.extend(_trips(rises, falls))
+            found.trips.extend(_trips(rises, falls, starts))
             rises = tuple(r for r in rises if not _returned(r, edge))
             still = _close(still, edge, found.pulses)
-    return PulseState(still, rises, falls), found
+    return PulseState(still, rises, falls, starts), found
 
 
-def _trips(rises: tuple[Edge, ...], falls: tuple[Edge, ...]) -> list[Pulse]:
+def _trips(rises: tuple[Edge, ...], falls: tuple[Edge, ...], starts: tuple[Edge, ...]) -> list[Pulse]:
     """Every rise that the last fall, alone or with the falls just before it (creeping into a landing), undoes."""
     last = falls[-1]
     trips = []
@@ -111,10 +123,16 @@ def _trips(rises: tuple[Edge, ...], falls: tuple[Edge, ...]) -> list[Pulse]:
         for fall in falls[-2::-1]:
             if fall.t_s > rise.t_s:
                 drops.append(drops[-1] - fall.size_w)
-        fits = any(_CREEP_LOW <= drop / rise.size_w <= _MATCH_HIGH for drop in drops)
+        low = _FADED_LOW if hidden(rise.before_w, rise.size_w, rise.noise_w) else _CREEP_LOW
+        fits = any(low <= drop / rise.size_w <= _MATCH_HIGH for drop in drops)
         if fits or _returned(rise, last):
-            trips.append(_pulse(rise, last))
+            trips.append(replace(_pulse(rise, last), starts=tuple(s for s in starts if s.t_s < rise.t_s)))
     return trips
+
+
+def hidden(base_w: float, size_w: float, noise_w: float) -> bool:
+    """Whether a machine of this size runs on top of a larger one whose scatter is great enough to hide its end."""
+    return base_w > _BESIDE * size_w and noise_w > _HIDES * size_w
 
 
 def _returned(rise: Edge, fall: Edge) -> bool:

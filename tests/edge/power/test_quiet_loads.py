@@ -78,3 +78,38 @@ def test_at_a_guard_hut_appliances_are_no_step_and_a_motor_is() -> None:
     assert step.level(DeclaredStatus.GUARD_HUT_ONLY, 3000.0, 2500.0) is Level.YELLOW
     assert step.level(DeclaredStatus.GUARD_HUT_ONLY, 5500.0, 0.0) is Level.YELLOW
     assert step.level(DeclaredStatus.POWER_CUT, 3800.0, 20.0) is Level.ORANGE
+
+
+def beside_a_larger_machine(lifts: list[tuple[int, float]], *, length_s: int, seed: int = 5) -> Array:
+    """Power of a counterweighted 3 kW hoist beside 30 kW that scatter by 250 W: each lift begins at a second with a
+    motor's start and loses power until the share of it that is given."""
+    power = 30_000 + np.random.default_rng(seed).normal(0, 250, lifts[-1][0] + length_s + 400)
+    for begin, left in lifts:
+        power[begin : begin + length_s] += np.linspace(3200, 3200 * left, length_s)
+        power[begin : begin + 2] += 5000
+    return np.asarray(power)
+
+
+def first_cycle_s(power: Array) -> float | None:
+    times = np.arange(len(power), dtype=float)
+    verdicts = Analyser(DeclaredStatus.DRAINAGE_ONLY).feed(times, power).verdicts
+    hoisting = (v for v in verdicts if v.kind is AlarmKind.HOIST_LIKE_CYCLE and v.transition.phase is Phase.START)
+    return next((v.transition.at_s for v in hoisting), None)
+
+
+@pytest.mark.parametrize("ends", [(0.6, 0.02), (0.02, 0.6), (0.4, 0.4)], ids=["second hidden", "first hidden", "faded"])
+def test_a_trip_whose_end_drowns_beside_a_larger_machine_is_known_by_its_start(ends: tuple[float, float]) -> None:
+    power = beside_a_larger_machine([(600, ends[0]), (760, ends[1])], length_s=100)
+    assert first_cycle_s(power) == pytest.approx(860, abs=12)
+
+
+def test_starts_alone_are_no_cycle_where_the_end_would_be_seen_or_they_are_unlike() -> None:
+    once = beside_a_larger_machine([(600, 0.6)], length_s=100)
+    assert first_cycle_s(once) is None
+    neither = beside_a_larger_machine([(600, 0.02), (760, 0.02)], length_s=100)
+    assert first_cycle_s(neither) is None
+    quiet = 9000 + np.random.default_rng(2).normal(0, 30, 1600)
+    quiet[600:700] += 3200
+    quiet[760:] += 3200  # switched on again, and it stays on
+    quiet[[600, 601, 760, 761]] += 5000
+    assert first_cycle_s(quiet) is None

@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 
 from sealwatch.contract.codes import DeclaredStatus, Level, Phase
 from sealwatch.edge.power.appliances import HOUSEHOLD_W, Appliances
-from sealwatch.edge.power.pulses import Pulse
+from sealwatch.edge.power.edges import Edge
+from sealwatch.edge.power.pulses import Pulse, hidden
 from sealwatch.edge.power.rules import Transition
 
 MIN_TRIP_S, MAX_TRIP_S = 20.0, 240.0
@@ -29,6 +30,8 @@ MAX_PAUSE_S, MAX_PAUSE_TRIPS = 150.0, 1.0
 as long as the way up. Longer is not a cycle any more."""
 SIZE_RATIO = 1.7
 """A loaded and a lightly loaded trip differ at most this much."""
+SIZE_RATIO_BESIDE = 2.0
+"""The same beside a larger machine, which may switch in the same seconds."""
 LENGTH_RATIO = 1.35
 """Same shaft, same rope, same speed: the length of trips differs at most this much."""
 TRIPS = 2
@@ -44,8 +47,15 @@ _ARC_SHARE, _MOTOR_SHARE = 0.04, 0.013
 """Scatter from second to second: an arc's, of its own power, is beyond this; motors stay below, of all that runs."""
 _CLEAR_START = 1.7
 """A reading in a motor's start is this far above its running power; no arc goes there."""
+_SURE_START, _SURE_NOISE = 0.65, 4.0
+"""A motor's start by this much above its running power, and above the scatter of what runs beside it, is no chance."""
 _BESIDE = 3.0
+_LATE, _LATE_S = 1.05, 3.0
+_SAME_LEVEL = 0.5
+"""Of a motor's power: by so much the machine beside it may have moved meanwhile."""
 _SMALL_W = 2600.0
+_KETTLE_W = 2200.0
+"""Beside a larger machine anything smaller may be a kettle that was switched on in the second of a surge."""
 _KEEP = 40
 _TRAINS = 24
 _END_PERIODS = 3.0
@@ -61,6 +71,13 @@ class Train:
     started_s: float
     raised: bool = False
     told: int = 0
+    next: Edge | None = None
+    """A start like its own after its last pulse, whose end has not been seen yet."""
+
+    @property
+    def next_due_s(self) -> float:
+        """By when the trip of `next` is over."""
+        return (self.next.t_s if self.next else math.inf) + _LATE * self.length_s + _LATE_S
 
     @property
     def size_w(self) -> float:
@@ -165,29 +182,54 @@ class HoistState:
 
 
 def advance(
-    state: HoistState, trips: Sequence[Pulse], horizon_s: float, appliances: Appliances, *, slow: bool = False
+    state: HoistState,
+    trips: Sequence[Pulse],
+    horizon_s: float,
+    appliances: Appliances,
+    *,
+    slow: bool = False,
+    starts: Sequence[Edge] = (),
 ) -> tuple[HoistState, list[Transition]]:
     """Judge possible `trips` (in order of their end) and the time up to `horizon_s`.
 
     A fall may have been offered with several rises; the pairing that repeats is the machine's. One activity is one
-    alarm: while a train is raised, others that run at the same time stay silent.
+    alarm: while a train is raised, others that run at the same time stay silent. `starts`: what rose beside a larger
+    machine, in order, as of a trip whose end may not be seen.
     """
     found: list[Transition] = []
     trains = list(state.trains)
-    for trip in trips:
-        trains = _expire(trains, trip.end_s, found)
-        if not (MIN_TRIP_S <= trip.duration_s <= MAX_TRIP_S and trip.size_w >= MIN_PULSE_W):
-            continue
-        fitting = [t for t in trains if _fits(t, trip)]
-        if fitting:
-            train = min(fitting, key=lambda t: (not t.raised, _unlikeness(t, trip)))
-            busy = any(t.raised and t is not train for t in trains)
-            at, train = trains.index(train), _join(train, trip)
-            trains[at] = _tell(train, found, wait=busy or train.count < _needed(train, appliances, slow=slow))
-        elif not any(t.raised and t.pulses[-1].end_s > trip.start_s for t in trains):
-            trains.append(Train((trip,), 1, trip.start_s))
+    happened: list[tuple[float, Pulse | Edge]] = [(t.end_s, t) for t in trips]
+    happened = sorted([*happened, *((s.t_s, s) for s in starts)], key=lambda item: item[0])
+    for at_s, what in happened:
+        trains = _expire(_take_unseen(trains, at_s, found, appliances), at_s, found)
+        if isinstance(what, Pulse):
+            _take_trip(trains, what, found, appliances, slow=slow)
+        else:
+            trains = [_await(t, what) for t in trains]
     trains = trains[-_TRAINS:] if not any(t.raised for t in trains[:-_TRAINS]) else trains
-    return HoistState(tuple(_expire(trains, horizon_s, found))), found
+    trains = _expire(_take_unseen(trains, horizon_s, found, appliances), horizon_s, found)
+    return HoistState(tuple(trains)), found
+
+
+def _take_trip(
+    trains: list[Train], trip: Pulse, found: list[Transition], appliances: Appliances, *, slow: bool
+) -> None:
+    """Add a possible trip to the train that it fits best, or begin another."""
+    if not (MIN_TRIP_S <= trip.duration_s <= MAX_TRIP_S and trip.size_w >= MIN_PULSE_W):
+        return
+    fitting = [t for t in trains if _fits(t, trip)]
+    if fitting:
+        train = min(fitting, key=lambda t: (not t.raised, _unlikeness(t, trip)))
+        at, train = trains.index(train), _join(train, trip)
+    elif any(t.raised and t.pulses[-1].end_s > trip.start_s for t in trains):
+        return
+    else:
+        before = _trip_before(trip)
+        train = Train((before, trip), 2, before.start_s) if before else Train((trip,), 1, trip.start_s)
+        at = len(trains)
+        trains.append(train)
+    busy = any(t.raised for t in trains if t is not trains[at])
+    trains[at] = _tell(train, found, wait=busy or train.count < _needed(train, appliances, slow=slow))
 
 
 def level(declared: DeclaredStatus) -> Level:
@@ -205,11 +247,76 @@ def level(declared: DeclaredStatus) -> Level:
 def _fits(train: Train, pulse: Pulse) -> bool:
     last = train.pulses[-1]
     pause_s = pulse.start_s - last.end_s
+    ratio = SIZE_RATIO_BESIDE if hidden(pulse.base_w, pulse.size_w, pulse.noise_w) else SIZE_RATIO
     return (
         MIN_PAUSE_S <= pause_s <= train.longest_pause_s
-        and 1 / SIZE_RATIO <= pulse.size_w / train.size_w <= SIZE_RATIO
+        and 1 / ratio <= pulse.size_w / train.size_w <= ratio
         and 1 / LENGTH_RATIO <= pulse.duration_s / train.length_s <= LENGTH_RATIO
     )
+
+
+def _trip_before(trip: Pulse) -> Pulse | None:
+    """The trip before one beside a larger machine, whose end drowned in that machine's scatter.
+
+    The same motor started a while ago from about the same level: it has stopped in between, or it could not start
+    again, and its trip took as long as this one. None where nothing of the kind is known.
+    """
+    if not trip.surges or not hidden(trip.base_w, trip.size_w, trip.noise_w):
+        return None
+    for start in reversed(trip.starts):
+        pause_s = trip.start_s - start.t_s - trip.duration_s
+        if _may_be_next(trip, start, pause_s):
+            end_s = min(start.t_s + trip.duration_s, trip.start_s - MIN_PAUSE_S)
+            return _unseen(start, end_s)
+    return None
+
+
+def _may_be_next(trip: Pulse, start: Edge, pause_s: float) -> bool:
+    """Whether a start beside a larger machine is that of the same motor as a trip's, before or after it."""
+    return (
+        min(trip.size_w, start.size_w) > _KETTLE_W
+        and MIN_PAUSE_S - (LENGTH_RATIO - 1) * trip.duration_s <= pause_s <= RESTS_OF_A_PUMP * trip.duration_s
+        and 1 / SIZE_RATIO_BESIDE <= start.size_w / trip.size_w <= SIZE_RATIO_BESIDE
+        and abs(start.before_w - trip.base_w) <= _SAME_LEVEL * trip.size_w
+        and max(trip.peak_w - trip.size_w, start.peak_w - start.after_w)
+        > max(_SURE_START * trip.size_w, _SURE_NOISE * max(trip.noise_w, start.noise_w))
+    )
+
+
+def _unseen(start: Edge, end_s: float) -> Pulse:
+    """A trip whose start alone was seen; its fall is taken for as large as its rise."""
+    return Pulse(
+        start_s=start.t_s,
+        end_s=end_s,
+        base_w=start.before_w,
+        size_w=start.size_w,
+        peak_w=start.peak_w - start.before_w,
+        fall_w=start.size_w,
+        rise_s=start.width_s,
+        noise_w=start.noise_w,
+        rough_w=start.rough_w,
+    )
+
+
+def _await(train: Train, start: Edge) -> Train:
+    """Remember a start that looks like the next trip of a train beside a larger machine."""
+    last = train.pulses[-1]
+    fits = hidden(last.base_w, last.size_w, last.noise_w) and last.surges and start.t_s >= last.end_s + MIN_PAUSE_S
+    return replace(train, next=start) if fits and _may_be_next(last, start, start.t_s - last.end_s) else train
+
+
+def _take_unseen(trains: list[Train], now_s: float, found: list[Transition], appliances: Appliances) -> list[Train]:
+    """Trips whose end should have been seen by now: beside a larger machine it drowns, and the start was clear."""
+    due = sorted((t for t in trains if t.next is not None and t.next_due_s <= now_s), key=lambda t: t.next_due_s)
+    for train in due:
+        if train.next is None:
+            continue
+        joined = _join(train, _unseen(train.next, train.next_due_s))
+        busy = any(t.raised and t is not train for t in trains)
+        trains[trains.index(train)] = _tell(
+            joined, found, wait=busy or joined.count < _needed(joined, appliances, slow=False)
+        )
+    return trains
 
 
 def _unlikeness(train: Train, pulse: Pulse) -> float:
@@ -217,7 +324,7 @@ def _unlikeness(train: Train, pulse: Pulse) -> float:
 
 
 def _join(train: Train, pulse: Pulse) -> Train:
-    return replace(train, pulses=(*train.pulses, pulse)[-_KEEP:], count=train.count + 1)
+    return replace(train, pulses=(*train.pulses, pulse)[-_KEEP:], count=train.count + 1, next=None)
 
 
 def _needed(train: Train, appliances: Appliances, *, slow: bool) -> int:
