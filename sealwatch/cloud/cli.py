@@ -19,6 +19,7 @@ from sealwatch.base import text
 from sealwatch.base.errors import CommandFailed, UsageError
 from sealwatch.base.systemd import Notifier
 from sealwatch.cloud import check, logs
+from sealwatch.cloud.accounts import cli as account_cli
 from sealwatch.cloud.answering import http as answering
 from sealwatch.cloud.auth import secret as secrets_
 from sealwatch.cloud.auth import service_key
@@ -70,6 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     leave = commands.add_parser("leave", help="have the broker forget a service of several that does not come back")
     leave.add_argument("worker", metavar="WORKER", help="what stands in worker.id of its data_dir, and in its figures")
     leave.set_defaults(run=_leave)
+    account_cli.configure(commands)
     downlink_cli.configure(commands)
     enrolment_cli.configure(commands)
     update_cli.configure(commands)
@@ -90,6 +92,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     systemd = Notifier()
     try:
         service.start()
+        _say_first_link(service)
         systemd.ready()
         while not told.wait(_LOOK_S):
             if not service.serving:
@@ -100,6 +103,13 @@ def _serve(arguments: argparse.Namespace) -> int:
     finally:
         service.stop()
     return 0
+
+
+def _say_first_link(service: Service) -> None:
+    """Where nobody can log in yet: how the first administrator does."""
+    url = account_cli.first_link(service.database, service.settings, service.secret, author="system")
+    if url is not None:
+        print(text.say(text.terminal_language(), "accounts.first_link"), url, sep="\n", flush=True)
 
 
 def _migrate(arguments: argparse.Namespace) -> int:

@@ -26,8 +26,16 @@ class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     public_url: Annotated[str, Meta(pattern=r"^https?://[^/]+$", description="What links in pages begin with.")] = (
         "http://127.0.0.1:8000"
     )
+    login: Annotated[
+        Literal["none", "accounts"],
+        Meta(description="'accounts': everybody logs in by name, password and one-time code. 'none': nobody does."),
+    ] = "none"
     access_token: Annotated[
-        str, Meta(description="Reference to the duty desk's token; wanted unless host and public_url are loopback.")
+        str,
+        Meta(
+            description="Reference to one token for everybody at the duty desk, instead of accounts; one of the two is "
+            "wanted unless host and public_url are loopback."
+        ),
     ] = ""
     map_tiles: Annotated[
         str,
@@ -220,6 +228,8 @@ def load_cloud(path: Path) -> CloudSettings:
     cloud = settings.load(CloudSettings, path)
     if cloud.telemetry.engine != "embedded" and not cloud.telemetry.url:
         raise SettingsError(f"{path}: telemetry: engine {cloud.telemetry.engine} wants the url of its server")
+    if cloud.web.login == "accounts" and cloud.web.access_token:
+        raise SettingsError(f"{path}: web: login by accounts and access_token exclude each other; take one of them out")
     sites = {s.site_id for s in cloud.sites}
     people = {p.person_id: p for p in cloud.people}
     for node in cloud.nodes:

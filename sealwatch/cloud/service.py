@@ -73,10 +73,10 @@ class Service:
             if moved is not None:
                 logger.info("database schema %s -> %s", moved[0] or "none", moved[1])
             self._register()
-            self._secret = secrets_.load_or_create(self.data_dir)
+            self.secret = secrets_.load_or_create(self.data_dir)
             self.signing_key = service_key.load_or_create(self.data_dir)
             self.enrolment = self._open_enrolment()
-            self.links = LinkSigner(self._secret, settings.web.public_url)
+            self.links = LinkSigner(self.secret, settings.web.public_url)
             self.telemetry = open_store(settings.telemetry, self.data_dir, clock=self.clock)
             opened.callback(self.telemetry.close)
             self.evidence = FileEvidence(self.data_dir / "evidence")
@@ -171,7 +171,7 @@ class Service:
             evidence=self.evidence,
             links=self.links,
             settings=self.settings,
-            secret=self._secret,
+            secret=self.secret,
             receiver=self._receiver,
             releases=ReleaseFiles(self.data_dir),
             enrolment=self.enrolment,

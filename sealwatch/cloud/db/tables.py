@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sealwatch.cloud.db import duty_tables  # noqa: F401 - part of the schema
+from sealwatch.cloud.db import account_tables, duty_tables, scope  # noqa: F401 - part of the schema, and its scope
 from sealwatch.cloud.db.base import Base as Base  # noqa: PLC0414 - for those who import it from here
 
 

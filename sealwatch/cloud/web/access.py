@@ -27,7 +27,7 @@ from sealwatch.cloud.web.problems import ErrorPage
 COOKIE: Final = "sealwatch_session"
 SESSION_S: Final = 12 * 3600
 # Nodes sign every request themselves; carriers carry a token in the path.
-_OPEN_PREFIXES: Final = ("/a/", "/static/", "/evidence/v1/", "/enrolment/v1/", "/releases/v1/")
+_OPEN_PREFIXES: Final = ("/a/", "/welcome/", "/static/", "/evidence/v1/", "/enrolment/v1/", "/releases/v1/")
 _OPEN_PATHS: Final = frozenset({"/healthz", "/login", "/favicon.ico", "/sw.js", "/offline"})
 
 
@@ -118,7 +118,7 @@ class AccessMiddleware:
         self._app, self._access, self._error_page = app, access, error_page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not self._access.wanted or _is_open(scope["path"]):
+        if scope["type"] != "http" or not self._access.wanted or is_open(scope["path"]):
             await self._app(scope, receive, send)
             return
         request = Request(scope)
@@ -126,8 +126,8 @@ class AccessMiddleware:
         await (self._app if refusal is None else refusal)(scope, receive, send)
 
     def _refusal(self, request: Request) -> Response | None:
-        bearer = _bearer(request.headers)
-        if bearer is None:
+        given = bearer(request.headers)
+        if given is None:
             if self._access.holds_session(request.cookies.get(COOKIE, "")):
                 return None
         else:
@@ -135,7 +135,7 @@ class AccessMiddleware:
             if wait_s > 0:
                 headers = {"Retry-After": str(int(wait_s) + 1)}
                 return problems.respond(request, self._error_page, 429, "too_many_attempts", headers=headers)
-            if self._access.token_is_right(bearer):
+            if self._access.token_is_right(given):
                 return None
             self._access.attempts.failed(address(request))
         if problems.wants_page(request) and request.method in {"GET", "HEAD"}:
@@ -145,10 +145,12 @@ class AccessMiddleware:
         return problems.respond(request, self._error_page, 401, "login_needed", headers=headers)
 
 
-def _is_open(path: str) -> bool:
+def is_open(path: str) -> bool:
+    """Whether nobody is asked who they are on this path."""
     return path in _OPEN_PATHS or path.startswith(_OPEN_PREFIXES)
 
 
-def _bearer(headers: Headers) -> str | None:
+def bearer(headers: Headers) -> str | None:
+    """The bearer token of a program, or None."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None

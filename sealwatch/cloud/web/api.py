@@ -18,6 +18,7 @@ from sealwatch.cloud.db.duty_tables import IncidentSite
 from sealwatch.cloud.incidents import outage, service
 from sealwatch.cloud.web import language as language_
 from sealwatch.cloud.web import problems, views, words
+from sealwatch.cloud.web.actor import actor_of
 from sealwatch.cloud.web.forms import refuse_foreign
 from sealwatch.cloud.web.pages import cursor, cursor_of
 from sealwatch.cloud.web.problems import Problem
@@ -50,7 +51,7 @@ class IncidentModel(BaseModel):
     opened_at_ms: int
     updated_at_ms: int
     acknowledged_at_ms: int | None
-    acknowledged_by: str | None = Field(description='"person:<id>", or "desk".')
+    acknowledged_by: str | None = Field(description='"person:<id>", "account:<login>", or "desk".')
     acknowledged_name: str | None
     closed_at_ms: int | None
     closure: int | None = Field(
@@ -206,7 +207,7 @@ def build(services: WebServices) -> APIRouter:
     def acknowledge(request: Request, incident_id: str, body: AcknowledgeModel) -> OutcomeModel:
         """Take the incident on; the paging stops. May be repeated. 409 where another has it, or it is closed."""
         refuse_foreign(request)
-        return _acknowledge(services, incident_id, body)
+        return _acknowledge(services, request, incident_id, body)
 
     @router.get("/alarms", tags=["incidents"])
     def alarms(
@@ -252,14 +253,19 @@ def build(services: WebServices) -> APIRouter:
     return router
 
 
-def _acknowledge(services: WebServices, incident_id: str, body: AcknowledgeModel) -> OutcomeModel:
+def _acknowledge(services: WebServices, request: Request, incident_id: str, body: AcknowledgeModel) -> OutcomeModel:
+    actor = actor_of(request)
+    if body.person_id is not None:
+        if actor not in {service.DESK, f"person:{body.person_id}"}:
+            raise Problem(403, "not_allowed")  # an account speaks for itself
+        actor = f"person:{body.person_id}"
     with services.database.write() as session:
         if body.person_id is not None and not views.person_exists(session, body.person_id):
             raise Problem(422, "unknown_person")
         outcome = service.acknowledge(
             session,
             incident_id=incident_id,
-            actor="desk" if body.person_id is None else f"person:{body.person_id}",
+            actor=actor,
             reason="api",
             now_ms=services.clock.wall_ms(),
         )

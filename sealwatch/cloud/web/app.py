@@ -23,6 +23,7 @@ from sealwatch.cloud.permits import http as permits_http
 from sealwatch.cloud.silences import http as silences_http
 from sealwatch.cloud.updates import files as release_files
 from sealwatch.cloud.web import (
+    account_pages,
     answers,
     api,
     desk,
@@ -37,6 +38,7 @@ from sealwatch.cloud.web import (
 )
 from sealwatch.cloud.web import language as language_
 from sealwatch.cloud.web.access import COOKIE, Access, AccessMiddleware, address, safe_target
+from sealwatch.cloud.web.account_login import AccountMiddleware, AuditTrail, cookie_name
 from sealwatch.cloud.web.events import Hub
 from sealwatch.cloud.web.forms import Forms
 from sealwatch.cloud.web.journal import Journal
@@ -58,7 +60,7 @@ def create_app(services: WebServices, *, hub: Hub | None = None) -> FastAPI:
     hub = hub or Hub(services.changes)
     forms = Forms(services.secret, secure=secure)
     access = Access(access_token(services), services.secret, services.clock, secure=secure)
-    render = Renderer(clock=services.clock, forms=forms, hub=hub, login_wanted=access.wanted)
+    render = Renderer(clock=services.clock, forms=forms, hub=hub, login_wanted=access.wanted or web.login == "accounts")
     previews = Previews()
     headers = guard.security_headers(web)
 
@@ -79,7 +81,12 @@ def create_app(services: WebServices, *, hub: Hub | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     problems.install(app, render.error_page, headers)
-    app.add_middleware(AccessMiddleware, access=access, error_page=render.error_page)
+    app.add_middleware(AuditTrail, services=services)
+    if web.login == "accounts":
+        cookie = cookie_name(secure=secure)
+        app.add_middleware(AccountMiddleware, services=services, error_page=render.error_page, cookie=cookie)
+    else:
+        app.add_middleware(AccessMiddleware, access=access, error_page=render.error_page)
     app.add_middleware(GZipMiddleware, minimum_size=_SMALLEST_TO_COMPRESS_BYTES)
     app.add_middleware(guard.Guard, hosts=guard.known_hosts(web), headers=headers, error_page=render.error_page)
     app.add_middleware(Journal)  # the last one added is the first one passed
@@ -101,7 +108,10 @@ def create_app(services: WebServices, *, hub: Hub | None = None) -> FastAPI:
             app.include_router(release_files.build(services.releases, services.receiver))
     if services.enrolment is not None:
         app.include_router(enrolment_http.build(services.enrolment))
-    _add_login(app, access, forms, render)
+    if web.login == "accounts":
+        app.include_router(account_pages.build(services, render, forms))
+    else:
+        _add_login(app, access, forms, render)
     _add_service_routes(app, services, hub, render)
     return app
 

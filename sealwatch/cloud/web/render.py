@@ -118,6 +118,8 @@ class Renderer:
             "login_wanted": self._login_wanted,
             "nav": NAV,
             "here": request.url.path,
+            "account_name": getattr(getattr(request.state, "who", None), "name", ""),
+            "may": getattr(request.state, "may", frozenset()),
         }
 
 

@@ -54,7 +54,8 @@ def access_token(services: WebServices) -> str:
     """
     web = services.settings.web
     if not web.access_token:
-        refuse_open(web)
+        if web.login == "none":
+            refuse_open(web)
         return ""
     token = settings_.secret(web.access_token)
     if len(token) < SHORTEST_ACCESS_TOKEN:
@@ -70,8 +71,9 @@ def refuse_open(web: WebSettings) -> None:
     for name, host in reachable.items():
         if not is_loopback(host):
             raise SettingsError(
-                f"{name} is {getattr(web, name.removeprefix('web.'))}, so others can reach the pages: give "
-                "web.access_token a reference to a token (file:/path or env:NAME), or keep both on 127.0.0.1"
+                f"{name} is {getattr(web, name.removeprefix('web.'))}, so others can reach the pages: set "
+                'web.login = "accounts", or give web.access_token a reference to a token (file:/path or env:NAME), or '
+                "keep both on 127.0.0.1"
             )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from sealwatch.base.text import Language
+from sealwatch.cloud.db.account_tables import Account
 from sealwatch.cloud.db.tables import (
     AlarmRecord,
     Evidence,
@@ -213,13 +214,14 @@ def incident(session: Session, incident_id: str) -> IncidentView | None:
         select(IncidentEvent).where(IncidentEvent.incident_id == incident_id).order_by(IncidentEvent.id)
     ).all()
     cycle = store.running_cycle(pages)
+    names = {i: p.name for i, p in people.items()} | _account_names(session, (event.actor for event in events))
     in_ladder = {step.get("person_id", ""): step for step in row.ladder.get("steps", [])}
     return IncidentView(
         card=cards(session, [row])[0],
         alarms=[alarm_view(alarm) for alarm in alarms],
         pages=[_page(page, people, in_ladder.get(page.person_id, {})) for page in pages if page.cycle == cycle],
         cycle=cycle,
-        events=[_event(event, people) for event in events],
+        events=[_event(event, names) for event in events],
         people={person_id: person.name for person_id, person in people.items()},
         clips=_clips(session, alarms),
     )
@@ -296,6 +298,15 @@ def _clips(session: Session, alarms: Sequence[AlarmRecord]) -> list[ClipView]:
     ]
 
 
+def _account_names(session: Session, actors: Iterable[str | None]) -> dict[str, str]:
+    """Names of the accounts among these actors, by actor."""
+    logins = {a.removeprefix("account:") for a in actors if a is not None and a.startswith("account:")}
+    if not logins:
+        return {}
+    found = session.scalars(select(Account).where(Account.login.in_(logins)))
+    return {f"account:{account.login}": account.name for account in found}
+
+
 def _people(session: Session) -> dict[str, Person]:
     return {person.person_id: person for person in session.scalars(select(Person))}
 
@@ -309,6 +320,7 @@ def cards(session: Session, rows: Sequence[Incident]) -> list[IncidentCard]:
     wanted = {actor_person(actor) for row in rows for actor in (row.acknowledged_by, row.handled_by)} - {None}
     found = session.scalars(select(Person).where(Person.person_id.in_(wanted)))
     names = {person.person_id: person.name for person in found}
+    names |= _account_names(session, (actor for row in rows for actor in (row.acknowledged_by, row.handled_by)))
     return [
         IncidentCard(
             incident_id=row.incident_id,
@@ -347,6 +359,8 @@ def actor_person(actor: str | None) -> str | None:
 
 
 def _named(names: dict[str, str], actor: str | None) -> str | None:
+    if actor is not None and actor.startswith("account:"):
+        return names.get(actor, actor.removeprefix("account:"))
     person_id = actor_person(actor)
     return None if person_id is None else names.get(person_id, person_id)
 
@@ -403,12 +417,12 @@ def _page(page: Page, people: dict[str, Person], step: dict[str, Any]) -> PageVi
     )
 
 
-def _event(event: IncidentEvent, people: dict[str, Person]) -> EventView:
+def _event(event: IncidentEvent, names: dict[str, str]) -> EventView:
     return EventView(
         at_ms=event.at_ms,
         kind=event.kind,
         actor=event.actor,
-        actor_name=_named({i: p.name for i, p in people.items()}, event.actor),
+        actor_name=_named(names, event.actor),
         reason=event.reason,
         to_state=event.to_state,
         detail=dict(event.detail),
