@@ -72,7 +72,8 @@ def _work(arguments: argparse.Namespace, work: Callable[[Session, Sealer, int], 
         with database.write() as session:
             return work(session, sealer, SystemClock().wall_ms())
     except NotAllowed as refused:
-        raise UsageError(text.say(text.terminal_language(), f"web.problem.{refused.name}.detail")) from None
+        language, key = text.terminal_language(), f"web.problem.{refused.name}"
+        raise UsageError(f"{text.say(language, key + '.title')}: {text.say(language, key + '.detail')}") from None
     finally:
         database.close()
 

@@ -148,7 +148,7 @@ def _add_welcome(router: APIRouter, shared: _Pages) -> None:
         values = {
             "token": token, "first": account is None, "login": chosen, "name": account.name if account else name,
             "fault": fault, "secret": " ".join(secret[i : i + 4] for i in range(0, len(secret), 4)), "uri": uri,
-            "qr": segno.make(uri, error="m").svg_inline(scale=5, border=3, light="#fff", dark="#000"),
+            "qr": segno.make(uri, error="m").svg_inline(border=3, omitsize=True, light="#fff", dark="#000"),
         }  # fmt: skip
         return shared.render.page(request, "welcome.html", values, status=422 if fault else 200)
 
