@@ -142,8 +142,6 @@ RULES: Final[dict[tuple[str, str], Permission]] = {
     ("POST", "/api/v1/incidents/{incident_id}/reopen"): P.DIRECT,
     ("POST", "/api/v1/incidents/{incident_id}/shelve"): P.DIRECT,
     ("POST", "/api/v1/incidents/{incident_id}/verify"): P.ANSWER,
-    ("PUT", "/api/v1/holidays/{day}"): P.STAFF,
-    ("PUT", "/api/v1/people/{person_id}"): P.STAFF,
     ("POST", "/api/v1/people/{person_id}/give-back"): P.STAFF,
     ("POST", "/api/v1/permits"): P.PERMIT,
     ("POST", "/api/v1/permits/{permit_id}/end"): P.PERMIT,
