@@ -16,16 +16,22 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
+import pyotp
 import pytest
 
 from sealwatch.base.broker import free_port
 from sealwatch.base.clock import SystemClock
 from sealwatch.base.text import Language
 from sealwatch.cli import main
+from sealwatch.cloud.accounts.cli import first_link
+from sealwatch.cloud.auth import secret
 from sealwatch.cloud.config import load_cloud
+from sealwatch.cloud.db.engine import open_database
+from sealwatch.cloud.db.place import database_url
 from sealwatch.cloud.service import Service
 from sealwatch.cloud.setup import cli, database, plan
 from sealwatch.cloud.setup.plan import Plan
@@ -149,11 +155,28 @@ def _a_node_says_something(wanted: Plan, token: str, proxy_port: int) -> None:
         until(lambda: agent.outbox.stats().depth == 0)
     finally:
         agent.stop()
-    desk_token = wanted.secret("desk-token").read_text(encoding="ascii").strip()
-    with httpx.Client(base_url=url, verify=_trust(ca), headers={"Authorization": f"Bearer {desk_token}"}) as desk:
+    with httpx.Client(base_url=url, verify=_trust(ca), headers={"Accept": "text/html"}) as desk:
+        _the_first_administrator_comes_in(wanted, desk)
+        desk.headers["Accept"] = "application/json"
         [incident] = desk.get("/api/v1/incidents").raise_for_status().json()["items"]
         assert incident["site"]["site_id"] == "210423000017"
         assert desk.get("/api/v1/incidents", headers={"Authorization": "Bearer wrong"}).status_code == 401
+
+
+def _the_first_administrator_comes_in(wanted: Plan, desk: httpx.Client) -> None:
+    settings = load_cloud(wanted.config)
+    records = open_database(database_url(settings.database, wanted.data))
+    link = first_link(records, settings, secret.load_or_create(wanted.data), author="test")
+    records.close()
+    assert link is not None
+    path = urlsplit(link).path
+    page = desk.get(path).raise_for_status().text
+    shown, form = re.search(r"<code>([A-Z2-7 ]+)</code>", page), re.search(r'name="form_token" value="([^"]+)"', page)
+    assert shown is not None
+    assert form is not None
+    fields = {"form_token": form[1], "login": "admin", "password": "seven dry wells", "again": "seven dry wells"}
+    answer = desk.post(path, data=fields | {"code": pyotp.TOTP(shown[1].replace(" ", "")).now()})
+    assert answer.status_code in (200, 303)
 
 
 def _trust(ca: Path) -> ssl.SSLContext:

@@ -149,7 +149,10 @@ def _next(plan: Plan, tokens: list[str], language: Language) -> list[str]:
     """The exact commands that come now."""
     start = "docker compose up --detach --wait" if plan.compose else "systemctl enable --now mosquitto sealwatch-cloud"
     lines = [text.say(language, "init.next.start"), f"  {start}"]
-    lines.append(text.say(language, "init.next.desk", url=plan.cloud_url, file=plan.secret("desk-token")))
+    config = "/etc/sealwatch/cloud.toml" if plan.compose else plan.config
+    first = f"sealwatch cloud account first --config {config}"
+    lines.append(text.say(language, "init.next.admin"))
+    lines.append(f"  docker compose exec service {first}" if plan.compose else f"  sudo -u sealwatch {first}")
     for token in tokens:
         ca = "ca.pem" if plan.compose else str(plan.folder / "tls" / "ca.pem")
         command = f"sealwatch edge enrol --cloud {plan.cloud_url} --ca-file ca.pem --token {token}"

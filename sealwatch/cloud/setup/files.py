@@ -80,7 +80,7 @@ def _config(plan: Plan) -> str:
         f'host = "{"0.0.0.0" if plan.compose else "127.0.0.1"}"',  # noqa: S104 - inside the container's own network
         "port = 8000",
         f'public_url = "{plan.cloud_url}"',
-        f'access_token = "file:{secret}/desk-token"',
+        'login = "accounts"',
         "",
         "[webhook]",
         f'secret = "file:{secret}/webhook-secret"',

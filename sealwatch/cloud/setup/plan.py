@@ -86,7 +86,7 @@ class Plan:
 
     def secrets(self) -> tuple[str, ...]:
         """Names of the secrets that are drawn once."""
-        found = ["desk-token", "webhook-secret"]
+        found = ["webhook-secret"]
         if self.database:
             found += ["database-password", "grafana-records-password"]
         if self.engine == "influxdb":

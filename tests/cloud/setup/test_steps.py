@@ -81,7 +81,7 @@ def test_secrets_are_files_that_nobody_else_reads_and_no_two_are_the_same(shell:
     files = list((shell.folder / "etc" / "secrets").iterdir())
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
     drawn = [file.read_text(encoding="utf-8") for file in files if file.suffix != ".sql"]
-    assert len({*drawn}) == len(drawn) == 4
+    assert len({*drawn}) == len(drawn) == 3
 
 
 def test_other_wishes_than_the_file_holds_are_named(shell: Shell) -> None:
