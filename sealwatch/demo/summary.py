@@ -17,13 +17,13 @@ RealTime = Callable[[int], int]
 """From the label of a reading to the moment at which it really was made (the meter's clock catches up)."""
 
 
-_NUMBERED = ("alarm", "snapshot", "samples")
-"""Channels whose messages are numbered: everything that must not be lost."""
+_NUMBERED = ("alarm", "snapshot")
+"""Channels whose messages the service knows by their numbers. A point of a measurement is its own identity."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Numbered messages: every number from 1 to the highest of each start of the agent is stored or still waiting."""
+    """Alarms and pictures: each one that the node ever numbered is stored or still waiting."""
 
     sent: int
     stored: int
@@ -38,15 +38,13 @@ def waiting(outbox: Path) -> int:
 
 
 def ledger(*, service: Path, outbox: Path) -> Ledger:
-    """Compare what the node numbered with what the service stored; a gap in the numbers is a loss."""
+    """Compare how many the node ever numbered with what the service stored and the node still holds."""
     with _reading(service) as db:
-        stored = set(db.execute("SELECT boot_id, seq FROM received"))
+        stored = set(db.execute("SELECT boot_id, seq FROM received WHERE channel IN (?, ?)", _NUMBERED))
     with _reading(outbox) as db:
-        held = set(db.execute("SELECT boot_id, seq FROM message"))
-    highest: dict[str, int] = {}
-    for boot_id, seq in stored | held:
-        highest[boot_id] = max(seq, highest.get(boot_id, 0))
-    sent = sum(highest.values())
+        held = set(db.execute("SELECT boot_id, seq FROM message WHERE channel IN (?, ?)", _NUMBERED))
+        names = [f"numbered_{channel}" for channel in _NUMBERED]
+        (sent,) = db.execute("SELECT COALESCE(SUM(value), 0) FROM tally WHERE name IN (?, ?)", names).fetchone()
     return Ledger(sent=sent, stored=len(stored), waiting=len(held - stored), lost=sent - len(stored | held))
 
 

@@ -1,7 +1,7 @@
 """The plug is pulled fifty times: agent or service, at random moments, while people and power go on.
 
-What must hold afterwards: every message that the node numbered is stored or still waiting, none twice; and after a
-named person has answered, nobody is paged again.
+What must hold afterwards: every alarm and picture that the node numbered is stored or still waiting, none twice; and
+after a named person has answered, nobody is paged again.
 """
 
 from __future__ import annotations

@@ -190,8 +190,13 @@ class Outbox:
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (boot_id, seq) DO NOTHING",
                 (row.id, row.grp, *row.ref, row.channel, row.priority, row.created_at_ms, row.alarm_id, row.payload),
             )
-            if row.channel in self._bytes and added.rowcount == 1:
-                self._bytes[row.channel] += len(row.payload)
+            if added.rowcount == 1:
+                if row.channel in self._bytes:
+                    self._bytes[row.channel] += len(row.payload)
+                db.execute(  # how many there ever were, so that a count at the other end proves that none is missing
+                    "INSERT INTO tally (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1",
+                    (f"numbered_{row.channel}",),
+                )
             if row.alarm_id:  # a more urgent transition carries the earlier ones of its alarm along
                 db.execute(  # the <> '' lets SQLite see that the partial index serves
                     "UPDATE message SET priority = ? WHERE alarm_id = ? AND alarm_id <> '' AND priority > ?",
