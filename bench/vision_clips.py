@@ -10,12 +10,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 
+from bench import vision_truth
 from sealwatch.base.clock import ManualClock
-from sealwatch.edge.cli_replay import replay
-from sealwatch.edge.config import CameraSettings, LineSettings
+from sealwatch.edge.config import CameraSettings
 from sealwatch.edge.ports import Frame, Image
 from sealwatch.edge.video.analyser import Analyser
 from sealwatch.edge.video.decisions import Decision
@@ -23,100 +22,27 @@ from sealwatch.edge.video.ports import ObjectDetector
 from sealwatch.edge.video.source import open_source
 from sealwatch.simulator import vision
 
-_LATE_S = 2.0
-_DOOR = LineSettings(name="door", points=[(0.55, 0.525), (0.96, 0.525)], inside=(0.75, 0.4))
-_FAULTS = {"Defocusing": ("0005", 41), "Displacement": ("0002", 128), "Occlusion": ("0001", 120)}
-_NOBODY = ("video/intel/car-detection.mp4", "video/bgslibrary/video.avi", "video/opencv/tree.avi")
-
 
 def labels(data: Path, detector: ObjectDetector) -> list[dict[str, Any]]:
-    """One row a labelled recording: what had to be raised, what was, and how late."""
-    file = data / "ground_truth" / "labels.json"
-    if not file.is_file():
-        return []
-    truth = json.loads(file.read_text(encoding="utf-8"))
+    """One row a labelled recording: what had to be raised, what was, how late, and all that contradicts the truth."""
     rows = []
-    for name, facts in truth["presence"].items():
-        if (data / name).is_file():
-            rows.append(_presence(data / name, facts, detector))
-    rows += [_nobody(data / name, detector) for name in _NOBODY if (data / name).is_file()]
-    rows += [_fault(data / name, detector) for name in truth["tamper"] if (data / name).is_file()]
-    folder = data / "video" / "caviar_front"
-    for name, facts in truth["counting"]["video/caviar_front"]["clips"].items():
-        if (folder / name).is_file():
-            rows.append(_counting(folder / name, facts, detector))
+    for recording in vision_truth.recordings(data):
+        told = vision_truth.replayed(recording.path, recording, detector)
+        row: dict[str, Any] = {"recording": recording.path.name}
+        if recording.line is None and recording.fault is None:
+            late = vision_truth.delays_s(told, recording)
+            found = [delay_s for delay_s in late if delay_s is not None]
+            row |= {"events": len(late), "told": len(found)}
+            row["within 2 s of first second"] = sum(delay_s <= 1.0 + vision_truth.LATE_S for delay_s in found)
+            row["latest, s"] = round(max(found), 2) if found else ""
+        row["false person alarms"] = len(vision_truth.strangers(told, recording))
+        row["faults"] = " ".join(line["code"] for line in told if line.get("code") and line["phase"] == "start")
+        if recording.line is not None:
+            into, out = vision_truth.counted(told)
+            row["in / out (truth)"] = f"{into} / {out} ({recording.crossings[0]} / {recording.crossings[1]})"
+        row["wrong"] = "; ".join(vision_truth.wrong(told, recording))
+        rows.append(row)
     return rows
-
-
-def _replay(path: Path, detector: ObjectDetector, **settings: Any) -> list[dict[str, Any]]:
-    return list(replay(CameraSettings(camera_id="bench", source=str(path), **settings), detector))
-
-
-def _stamps(path: Path) -> list[float]:
-    with av.open(str(path)) as container:
-        stamps = [float(picture.time or 0.0) for picture in container.decode(video=0)]
-    return [stamp - stamps[0] for stamp in stamps]
-
-
-def _presence(path: Path, facts: dict[str, Any], detector: ObjectDetector) -> dict[str, Any]:
-    stamps = _stamps(path)
-    wanted = [kind for kind in ("person_present", "rider", "vehicle_with_rider") if kind in facts]
-    lines = _replay(path, detector)
-    kinds = {"person"} if wanted != ["vehicle_with_rider"] else {"person", "vehicle"}
-    told = [line["t_s"] for line in lines if line.get("kind") in kinds and line["phase"] in ("start", "update")]
-    spans = [(stamps[a], stamps[b]) for kind in wanted for a, b in facts[kind]]
-    late = [min((t - begin for t in told if begin <= t <= end + _LATE_S), default=None) for begin, end in spans]
-    found = [delay for delay in late if delay is not None]
-    outside = [
-        line["t_s"]
-        for line in lines
-        if line.get("kind") == "person"
-        and line["phase"] == "start"
-        and not any(a - 0.5 <= line["t_s"] <= b + _LATE_S for a, b in spans)
-    ]
-    return {
-        "recording": path.name,
-        "events": len(spans),
-        "told": len(found),
-        "within 2 s of first second": sum(delay <= 1.0 + _LATE_S for delay in found),
-        "latest, s": round(max(found), 2) if found else "",
-        "false person alarms": len(outside),
-    }
-
-
-def _nobody(path: Path, detector: ObjectDetector) -> dict[str, Any]:
-    lines = _replay(path, detector)
-    false = [line for line in lines if line.get("kind") == "person" and line["phase"] == "start"]
-    faults = [line["code"] for line in lines if line.get("kind") == "camera_fault"]
-    return {"recording": path.name, "events": 0, "false person alarms": len(false), "faults": " ".join(faults)}
-
-
-def _fault(path: Path, detector: ObjectDetector) -> dict[str, Any]:
-    code, complete = _FAULTS[path.stem]
-    stamps = _stamps(path)
-    lines = [line for line in _replay(path, detector) if line.get("phase") == "start"]
-    faults = [(line["code"], line["t_s"]) for line in lines if line["kind"] == "camera_fault"]
-    mine = [t_s for found, t_s in faults if found == code]
-    return {
-        "recording": path.name,
-        "events": 1,
-        "told": len(mine),
-        "latest, s": round(mine[0] - stamps[complete], 2) if mine else "",
-        "false person alarms": sum(line["kind"] == "person" for line in lines),
-        "faults": " ".join(found for found, _ in faults),
-    }
-
-
-def _counting(path: Path, facts: dict[str, Any], detector: ObjectDetector) -> dict[str, Any]:
-    lines = _replay(path, detector, lines=[_DOOR])
-    into = sum(line.get("direction") == "in" for line in lines)
-    out = sum(line.get("direction") == "out" for line in lines)
-    return {
-        "recording": path.name,
-        "events": facts["enter"] + facts["exit"],
-        "told": into + out,
-        "in / out (truth)": f"{into} / {out} ({facts['enter']} / {facts['exit']})",
-    }
 
 
 def disturbances(data: Path, detector: ObjectDetector) -> list[dict[str, Any]]:
@@ -162,7 +88,7 @@ def _events(path: Path, name: str, detector: ObjectDetector) -> dict[str, Any]:
     played = vision.disturb(first, vision.disturbances()[name])
     decisions, _, _ = _watch(played, detector)
     told = [d.pts_s for d in decisions if d.kind == "person" and d.phase in ("start", "update")]
-    found = [any(begin <= t <= end + _LATE_S for t in told) for begin, end in spans]
+    found = [any(begin <= t <= end + vision_truth.LATE_S for t in told) for begin, end in spans]
     return {"events": len(spans), "found": sum(found)}
 
 

@@ -119,6 +119,7 @@ class Analyser:
             self._tracks.tracks,
             size_px=(width_px, height_px),
             settled=self._places.settled,
+            counting=self._places.counts,
             now_s=frame.monotonic_s,
         )
         finds = self._search(frame, crops)

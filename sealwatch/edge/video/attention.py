@@ -22,6 +22,8 @@ class AttentionSettings:
     track_s: float = 1.0  # someone who stands still is looked at again this often
     settled_s: float = 0.39  # what moves is looked at this often once an alarm stands
     crops: int = 2  # crops in one picture at most
+    room: float = 1.8  # a crop's side, in sides of what moves in it: tighter ones miss people, wider ones far people
+    counting_room: float = 2.2  # ... where people are counted, who must be found in every look
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,13 @@ def plan(
     *,
     size_px: tuple[int, int],
     settled: bool,
+    counting: bool = False,
     now_s: float,
 ) -> tuple[AttentionState, tuple[Interest, ...]]:
-    """The crops to search now; `settled` says that every zone's alarm already stands, so that there is no hurry."""
+    """The crops to search now; `settled` says that every zone's alarm already stands, so that there is no hurry.
+
+    `counting` says that there is a line to be crossed.
+    """
     if gate.reason == "scene_switched":
         state = replace(state, sweeps=0)  # whoever comes with the light must not be swallowed by it
     if state.sweeps < rules.first_sweeps or now_s - state.swept_s >= rules.sweep_s:
@@ -64,7 +70,8 @@ def plan(
         for track in tracks
         if now_s - track.looked_s >= rules.track_s or (gate.moving and track.looked_s < now_s - 0.01)
     ]
-    crops = _merge([(age, why, _square(box, size_px)) for age, why, box in wanted], size_px)
+    room = rules.counting_room if counting else rules.room
+    crops = _merge([(age, why, _square(box, size_px, room)) for age, why, box in wanted], size_px)
     if not crops:
         return state, ()
     if sum(box.area for _, _, box in crops) > 0.8 or len(crops) > 2 * rules.crops:
@@ -74,10 +81,10 @@ def plan(
     return replace(state, looked_s=now_s), tuple(chosen)
 
 
-def _square(box: Box, size_px: tuple[int, int]) -> Box:
+def _square(box: Box, size_px: tuple[int, int], room: float) -> Box:
     """A square crop around `box` with room to see the whole of it, inside the picture."""
     width_px, height_px = size_px
-    side_px = max(1.6 * box.width * width_px, 1.6 * box.height * height_px, float(CROP_PX))
+    side_px = max(room * box.width * width_px, room * box.height * height_px, float(CROP_PX))
     w, h = min(1.0, side_px / width_px), min(1.0, side_px / height_px)
     x, y = box.centre
     left, top = min(max(0.0, x - w / 2), 1 - w), min(max(0.0, y - h / 2), 1 - h)

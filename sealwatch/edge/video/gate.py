@@ -1,8 +1,10 @@
 """The motion gate: whether something moves, and where, on a small grey picture, before anything dear is computed.
 
 Brightness is taken as a logarithm, so that a lamp, a cloud or the camera's own exposure adds a smooth offset, which is
-subtracted; a person who appears together with the light stays. Every pixel learns how restless it is, so that noise at
-night, leaves and rain raise their own threshold. What moves must be there twice in a row at about the same place.
+subtracted; a person who appears together with the light stays. Every pixel learns how restless it is and how often it
+moved lately, so that noise at night and leaves raise their own threshold. What moves must be there twice in a row at
+about the same place; while much of the picture is gone again in the next look, as in rain and snow, in the very same
+place and larger, because drops and flakes are seen once in a place and bodies overlap themselves.
 """
 
 from __future__ import annotations
@@ -34,7 +36,13 @@ class GateSettings:
     least_change: float = 4.0  # ... and at least this far
     learn_s: float = 8.0  # time constant of the background where nothing moves
     absorb_s: float = 20.0  # something new that stays this long without a change becomes background
+    stir_most: float = 2.0  # the threshold of a pixel that moves more than one look in twenty rises up to so many times
+    stir_rise_s: float = 2.0  # ... and takes so long for it
+    stir_fall_s: float = 40.0
     least_area: float = 0.0005  # smaller things do not count
+    flicker_ratio: float = 0.012  # so much of the picture gone again each time is rain or snow
+    flicker_s: float = 2.0  # time constant of what usually is gone again
+    flicker_area: float = 0.0015  # smaller things do not count then: two flakes may meet by chance
     switch_ratio: float = 0.5  # more of the picture at once is a switch of the scene, not motion
 
 
@@ -71,8 +79,11 @@ class MotionGate:
         self._background: Grid
         self._restless: Grid
         self._previous: Grid
+        self._stirred: Grid  # 1 to `stir_most`
         self._away_s: Grid
         self._before: Mask
+        self._raw: Mask
+        self._flicker = 0.0
         self._last_s = 0.0
         self._ready_s = 0.0
 
@@ -89,7 +100,7 @@ class MotionGate:
         self._small = small
         log: Grid = cv2.LUT(small, _LOG)
         rest = self._unlit(log)
-        threshold = np.maximum(self._restless * self._set.noise_factor, self._set.least_change)
+        threshold = np.maximum(self._restless * self._set.noise_factor, self._set.least_change) * self._stirred
         distance = np.abs(rest)
         mask: Mask = cv2.compare(cv2.blur(distance, (3, 3)), threshold, cv2.CMP_GT)
         calibrating = now_s < self._ready_s
@@ -98,15 +109,32 @@ class MotionGate:
             self._begin(small, now_s, keep_noise=True)
             return GateResult(moving=False, reason="scene_switched", motion_ratio=ratio, changed=changed)
         self._learn(log, rest, distance, mask, elapsed_s, calibrating=calibrating)
-        return self._judge(mask, calibrating=calibrating, changed=changed)
+        return self._judge(self._without_drops(mask, elapsed_s), calibrating=calibrating, changed=changed)
+
+    @property
+    def _flickers(self) -> bool:
+        """Whether it rains or snows."""
+        return self._flicker > self._set.flicker_ratio
+
+    def _without_drops(self, mask: Mask, elapsed_s: float) -> Mask:
+        """What moves, less what was not in its place in the look before, while much of the picture flickers."""
+        lasting: Mask = cv2.bitwise_and(mask, self._raw)
+        gone = (cv2.countNonZero(self._raw) - cv2.countNonZero(lasting)) / mask.size
+        self._raw = mask
+        self._flicker += (gone - self._flicker) * min(1.0, elapsed_s / self._set.flicker_s)
+        if not self._flickers:
+            return mask
+        solid: Mask = cv2.medianBlur(lasting, 3)
+        return solid
 
     def _begin(self, small: Image, now_s: float, *, keep_noise: bool = False) -> None:
         log: Grid = cv2.LUT(small, _LOG)
         self._small, self._background, self._previous = small, log.copy(), log
         if not keep_noise or self._restless.shape != log.shape:
             self._restless = np.full(log.shape, 2.0, np.float32)
+            self._stirred = np.ones(log.shape, np.float32)
         self._away_s = np.zeros(log.shape, np.float32)
-        self._before = np.zeros(log.shape, np.uint8)
+        self._before = self._raw = np.zeros(log.shape, np.uint8)
         self._last_s, self._ready_s = now_s, now_s + self._set.calibration_s
 
     def _unlit(self, log: Grid) -> Grid:
@@ -126,6 +154,9 @@ class MotionGate:
         self._background += np.where(quiet, step, step * np.float32(0.05))
         clipped = np.minimum(distance, self._restless * 3.0 + 1.0)
         self._restless += (clipped - self._restless) * np.float32(min(0.5, 0.04 if not calibrating else 0.2))
+        fall, rise = 1.0 - elapsed_s / self._set.stir_fall_s, 1.0 + elapsed_s / self._set.stir_rise_s
+        factor = np.where(quiet, np.float32(fall), np.float32(rise))
+        self._stirred = np.clip(self._stirred * factor, np.float32(1.0), np.float32(self._set.stir_most))
         steady = np.abs(log - self._previous) < self._restless * 3.0 + 2.0
         self._previous = log
         self._away_s = np.where(~quiet & steady, self._away_s + np.float32(elapsed_s), np.float32(0.0))
@@ -166,7 +197,8 @@ class MotionGate:
         count, labels, stats, _ = cv2.connectedComponentsWithStats(
             np.ascontiguousarray(joined), connectivity=4, ltype=cv2.CV_16U
         )
-        least_px = max(4.0, self._set.least_area * mask.size)
+        least_area = self._set.flicker_area if self._flickers else self._set.least_area
+        least_px = max(4.0, least_area * mask.size)
         spots = np.flatnonzero(mask)
         named = labels[spots // width // 2, spots % width // 2]
         own = np.bincount(named, minlength=count)

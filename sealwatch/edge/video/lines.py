@@ -16,6 +16,7 @@ from sealwatch.edge.video.geometry import Point
 
 _FORGET_S: Final = 30.0
 _LOOKS: Final = 2  # in a row, to be believed on a side
+_SURE: Final = 0.45  # a weaker find does not prove a crossing: it may be something else near by
 _LEAST: Final = 0.008  # nearer to the line than this, or than this part of one's height, is on it
 _PART_OF_HEIGHT: Final = 0.06
 _OVERHANG: Final = 0.15  # the line reaches this part of its length beyond its ends: people cut corners
@@ -60,22 +61,31 @@ def lines_of(settings: Sequence[LineSettings]) -> tuple[Line, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Where one track stands now: its foot and its height, in parts of the picture."""
+    """Where one track stands now: its foot and its height, in parts of the picture, and how surely it was found.
+
+    One that is not `alive` is not counted yet, but where it stood is remembered: a few steps may lead through a door.
+    """
 
     track_id: int
     foot: Point
     height: float
+    alive: bool = True
+    score: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Firm:
-    """The side a track is on since it was clearly there twice in a row, and the side it now seems to be on."""
+    """The side a track is on since it was clearly there twice in a row, and the side it now seems to be on.
+
+    `weak` and `strong` count the looks in which it seemed so, by how surely it was found.
+    """
 
     foot: Point
     inner: bool | None
     seems: bool
-    looks: int
     seen_s: float
+    weak: int = 0
+    strong: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +119,16 @@ def step(
         if abs(distance) < max(_LEAST, _PART_OF_HEIGHT * one.height):
             continue  # on the line
         inner = distance > 0
-        before = firm.get(one.track_id) or _Firm(one.foot, None, inner, 0, now_s)
-        looks = before.looks + 1 if before.seems == inner else 1
-        if looks < _LOOKS:
-            firm[one.track_id] = replace(before, seems=inner, looks=looks, seen_s=now_s)
+        before = firm.get(one.track_id) or _Firm(one.foot, None, inner, now_s)
+        weak, strong = (before.weak, before.strong) if before.seems == inner else (0, 0)
+        weak, strong = weak + int(one.score < _SURE), strong + int(one.score >= _SURE)
+        place = replace(before, seems=inner, weak=weak, strong=strong, seen_s=now_s)
+        crosses = before.inner is not None and before.inner != inner
+        if weak + strong < _LOOKS or (crosses and not (strong and one.alive)):
+            firm[one.track_id] = place  # not believed yet
             continue
-        if before.inner is not None and before.inner != inner and line.passes(before.foot, one.foot):
+        if crosses and line.passes(before.foot, one.foot):
             into, out = into + int(inner), out + int(not inner)
             crossings.append(Crossing(inner, one.track_id, into, out))
-        firm[one.track_id] = _Firm(one.foot, inner, inner, looks, now_s)
+        firm[one.track_id] = replace(place, foot=one.foot, inner=inner)
     return LineState(into, out, firm), tuple(crossings)

@@ -56,6 +56,11 @@ class Places:
         return bool(self._machines)
 
     @property
+    def counts(self) -> bool:
+        """Whether there is a line to be crossed."""
+        return bool(self._counters)
+
+    @property
     def settled(self) -> bool:
         """Whether nothing is gained by looking often: every zone's alarm stands, and there is no line to be crossed."""
         if self._counters:
@@ -130,9 +135,9 @@ class Places:
 
     def _count(self, counter: _Counter, tracks: Sequence[Track], frame: Frame) -> list[Decision]:
         steps = [
-            lines.Step(track.track_id, track.box.foot, track.box.height)
+            lines.Step(track.track_id, track.box.foot, track.box.height, track.alive, track.scores[-1])
             for track in tracks
-            if track.kind is AlarmKind.PERSON and track.alive and track.seen_s == frame.monotonic_s
+            if track.kind is AlarmKind.PERSON and track.seen_s == frame.monotonic_s
         ]
         counter.state, crossings = lines.step(counter.state, counter.line, steps, now_s=frame.monotonic_s)
         scores = {track.track_id: track.score for track in tracks}

@@ -24,6 +24,7 @@ _SCORES: Final = 5
 _THING_S: Final = 5.0  # found so long and so often without a sign of life, it is a thing
 _THING_HITS: Final = 5
 _ESTABLISHED: Final = 5  # finds after which a track is somebody
+_ROOTED: Final = 3  # finds in one place after which a track is expected to stay there
 _SURE: Final = 0.5  # a weaker find continues a track only where it overlaps it
 
 
@@ -188,7 +189,7 @@ def _prefer_elders(
     Where the detector draws two boxes on one body for a moment, the second must not run off with the identity.
     """
     owner = {index: position for position, index in pairs}
-    idle = [p for p, t in enumerate(tracks) if t.hits >= _ESTABLISHED and p not in owner.values()]
+    idle = [p for p, t in enumerate(tracks) if t.alive and t.hits >= _ESTABLISHED and p not in owner.values()]
     for elder in idle:
         expected = tracks[elder].expected(now_s)
         offers = [
@@ -205,9 +206,10 @@ def _prefer_elders(
 def _likeness(expected: Box, track: Track, find: Find, now_s: float) -> float:
     """0 (cannot be the same) to 2: overlap first, nearness where there is none."""
     overlap = max(iou(expected, find.box), iou(track.box, find.box))
-    sure = find.score >= _SURE
+    rooted = not track.alive and track.hits >= _ROOTED  # it may be a thing: it does not run off with who passes by
+    sure = find.score >= _SURE and not rooted
     if overlap > (0.1 if sure else 0.3):
-        return 1.0 + overlap
+        return 1.0 + overlap * find.score
     size = max(expected.height, expected.width, find.box.height, find.box.width)
     reach = size * (0.5 + 1.0 * min(now_s - track.seen_s, 1.0))
     (ax, ay), (bx, by) = expected.centre, find.box.centre

@@ -10,6 +10,7 @@ import pytest
 
 from sealwatch.edge.ports import Image
 from sealwatch.edge.video.gate import GateResult, MotionGate
+from sealwatch.simulator import vision
 from tests.edge.video import clips
 
 
@@ -73,6 +74,29 @@ def test_somebody_who_comes_in_the_very_moment_the_lamp_goes_on_is_seen() -> Non
         result = gate.look(grey(clips.noisy(lit, rng)), index / 5)
         seen += result.moving if lamp else 0
     assert seen >= 20
+
+
+@pytest.mark.parametrize("weather", ["rain", "snow"])
+def test_what_falls_moves_nothing_and_who_walks_through_it_does(weather: str) -> None:
+    falls = vision.disturbances()[weather]
+    visit = clips.visit(seconds=30, fps=5, enters_s=22, leaves_s=26)
+    shown = vision.disturb(((n / 5, picture) for n, picture in enumerate(visit)), falls)
+    results = watch([picture for _, picture in shown])
+    assert sum(r.moving for r in results[25:110]) < 0.1 * 85
+    assert sum(r.moving for r in results[110:130]) >= 12
+
+
+def test_a_place_that_moves_again_and_again_is_heard_less() -> None:
+    rng, base = np.random.default_rng(3), clips.wall()
+    height, width = base.shape[:2]
+    pictures = []
+    for index in range(60 * 5):
+        picture = base.copy()
+        sway = int(0.02 * width * np.sin(index * 0.9) + rng.normal(0, 2))
+        picture[: height // 4, width // 2 + sway : width // 2 + sway + width // 12] = 150
+        pictures.append(clips.noisy(picture, rng))
+    moving = [r.moving for r in watch(pictures)]
+    assert sum(moving[-100:]) <= sum(moving[5:105]) / 2
 
 
 def test_a_switch_of_the_whole_scene_is_named_and_learnt_anew() -> None:

@@ -43,6 +43,29 @@ def test_two_people_at_once_in_opposite_directions_are_one_each() -> None:
     assert (state.into, state.out) == (1, 1)
 
 
+def passed(*steps: Step) -> LineState:
+    (line,) = lines.lines_of([DOOR])
+    state = LineState()
+    for index, one in enumerate(steps):
+        state, _ = lines.step(state, line, [one], now_s=index / 5)
+    return state
+
+
+def test_where_somebody_stood_before_they_were_known_to_live_counts() -> None:
+    before = [Step(1, (0.5, y), 0.2, alive=False) for y in (0.6, 0.57)]
+    assert passed(*before, *(Step(1, (0.5, y), 0.2) for y in (0.5, 0.46, 0.43))).into == 1
+
+
+def test_a_track_that_slips_onto_something_uncertain_beyond_the_line_has_not_crossed() -> None:
+    outside = [Step(1, (0.5, y), 0.2, score=0.7) for y in (0.6, 0.57)]
+    assert passed(*outside, *(Step(1, (0.5, 0.4), 0.2, score=0.37) for _ in range(5))).into == 0
+    assert passed(*outside, *(Step(1, (0.5, 0.4), 0.2, score=s) for s in (0.37, 0.6))).into == 1
+
+
+def test_a_thing_that_never_moved_is_counted_nowhere() -> None:
+    assert passed(*(Step(1, (0.5, y), 0.2, alive=False) for y in (0.6, 0.6, 0.4, 0.4, 0.4))).into == 0
+
+
 def test_who_walks_past_the_end_of_the_line_is_not_counted() -> None:
     state = walk(way(0.9, 0.8, 0.9, 0.2))
     assert (state.into, state.out) == (0, 0)
@@ -98,6 +121,18 @@ def test_a_walker_who_passes_a_coat_keeps_their_identity() -> None:
         script.append([*walker, find(0.5, 0.45)])
     state = follow(script, learnt, 40)
     assert len({t.track_id for t in state.tracks if t.alive}) == 1
+
+
+def test_a_coat_does_not_run_off_with_somebody_who_passes_it() -> None:
+    coat = Find(AlarmKind.PERSON, "person", 0.45, Box(0.45, 0.2, 0.5, 0.4))
+    state = TrackState()
+    for n in range(4):
+        state = tracks.follow(state, [coat], [WHOLE], STILL, now_s=n / 5, now_ms=n * 200)
+    (thing,) = state.tracks
+    walker = Find(AlarmKind.PERSON, "person", 0.8, Box(0.45, 0.42, 0.5, 0.65))
+    state = tracks.follow(state, [walker], [WHOLE], STILL, now_s=1.0, now_ms=1000)
+    (found,) = [track for track in state.tracks if track.seen_s == 1.0]
+    assert found.track_id != thing.track_id
 
 
 def test_a_second_box_on_one_body_does_not_run_off_with_the_identity() -> None:
