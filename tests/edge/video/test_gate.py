@@ -79,7 +79,8 @@ def test_somebody_who_comes_in_the_very_moment_the_lamp_goes_on_is_seen() -> Non
 @pytest.mark.parametrize("weather", ["rain", "snow"])
 def test_what_falls_moves_nothing_and_who_walks_through_it_does(weather: str) -> None:
     falls = vision.disturbances()[weather]
-    visit = clips.visit(seconds=30, fps=5, enters_s=22, leaves_s=26)
+    # Drops and flakes are as large as they are in a picture 640 wide.
+    visit = [cv2.resize(p, None, fx=2, fy=2) for p in clips.visit(seconds=30, fps=5, enters_s=22, leaves_s=26)]
     shown = vision.disturb(((n / 5, picture) for n, picture in enumerate(visit)), falls)
     results = watch([picture for _, picture in shown])
     assert sum(r.moving for r in results[25:110]) < 0.1 * 85
