@@ -196,14 +196,13 @@ class Day:
         )
         with closing(sqlite3.connect(self._cloud / "cloud.sqlite")) as db:
             stored = Counter(db.execute("SELECT alarm_id, phase FROM alarm_transitions"))
-            received = set(db.execute("SELECT boot_id, seq FROM received"))
+            received = set(db.execute("SELECT boot_id, seq FROM received WHERE channel IN ('alarm', 'snapshot')"))
             left_open = db.execute("SELECT count(*) FROM alarms WHERE phase <> 'end' AND alarm_id LIKE 'day-%'")
             still_open = int(left_open.fetchone()[0])
         with closing(sqlite3.connect(self._disk / OUTBOX_FILE)) as db:
-            held = set(db.execute("SELECT boot_id, seq FROM message"))
-        highest: dict[str, int] = {}
-        for boot_id, seq in received | held:
-            highest[boot_id] = max(seq, highest.get(boot_id, 0))
+            held = set(db.execute("SELECT boot_id, seq FROM message WHERE channel IN ('alarm', 'snapshot')"))
+            tally = "SELECT sum(value) FROM tally WHERE name IN ('numbered_alarm', 'numbered_snapshot')"
+            numbered = int(db.execute(tally).fetchone()[0] or 0)
         cut = [loss for loss in losses if loss is not None]
         return Outcome(
             kills=len(losses) - len(cut),
@@ -216,6 +215,6 @@ class Day:
             alarms_doubled=sum(1 for (alarm_id, _), n in stored.items() if n > 1 and alarm_id.startswith("day-")),
             alarms_left_open=still_open,
             messages_stored=len(received),
-            numbers_missing=sum(highest.values()) - len(received | held),
+            numbers_missing=numbered - len(received | held),
             **evidence.reckon(self._disk / "footage", self.identity.key, site_id=SITE, node_id=NODE),
         )
