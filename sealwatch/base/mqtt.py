@@ -13,7 +13,7 @@ import random
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -25,9 +25,11 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from sealwatch.base import settings
+from sealwatch.base.mqtt_bulk import BulkClient, Message
 from sealwatch.base.settings import SettingsError
 from sealwatch.contract.messages import MAX_PAYLOAD_BYTES
 
+__all__ = ["Message", "MqttSettings", "Session", "Will", "address", "tls_context"]
 logger = logging.getLogger(__name__)
 
 
@@ -45,15 +47,6 @@ class MqttSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     key_file: Annotated[str, msgspec.Meta(description="Private key of that certificate (PEM).")] = ""
     username: Annotated[str, msgspec.Meta(description="User name, where the broker wants one.")] = ""
     password: Annotated[str, msgspec.Meta(description="Reference to the password: file:/path or env:NAME.")] = ""
-
-
-class Message(msgspec.Struct, frozen=True):
-    """A received message. With manual acks, `mid` is what `Session.ack` wants."""
-
-    topic: str
-    payload: bytes
-    mid: int
-    retain: bool
 
 
 class Will(msgspec.Struct, frozen=True):
@@ -113,6 +106,7 @@ class Session:
         client_id: str,
         subscriptions: tuple[str, ...] = (),
         on_message: Callable[[Message], None] | None = None,
+        on_messages: Callable[[Sequence[Message]], int] | None = None,
         on_connected: Callable[[], None] | None = None,
         on_published: Callable[[int], None] | None = None,
         will: Will | None = None,
@@ -121,10 +115,15 @@ class Session:
         session_expiry_s: int = 7 * 24 * 3600,
         keepalive_s: int = 30,
     ) -> None:
-        """Raises SettingsError for an address, certificate or password that can't be used."""
+        """`on_messages` gets together what one read brought, in place of `on_message`, and says how many it took
+        (`BulkClient`): for whoever hears thousands a second.
+
+        Raises SettingsError for an address, certificate or password that can't be used.
+        """
         self._settings, self._address = settings_, address(settings_)
         self._subscriptions = subscriptions
         self._on_message, self._on_connected, self._on_published = on_message, on_connected, on_published
+        self._on_messages = on_messages
         self._keepalive_s = keepalive_s
         self._connected = threading.Event()
         self._refusal = ""
@@ -136,8 +135,10 @@ class Session:
         self._client = self._build(client_id, will, manual_ack=manual_ack)
 
     def _build(self, client_id: str, will: Will | None, *, manual_ack: bool) -> paho.Client:
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5, manual_ack=manual_ack
+        client = (
+            paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5, manual_ack=manual_ack)
+            if self._on_messages is None
+            else BulkClient(client_id=client_id, manual_ack=manual_ack, on_bulk=self._messages_came)
         )
         client.max_inflight_messages_set(1000)
         client.max_queued_messages_set(0)
@@ -199,13 +200,17 @@ class Session:
         info = self._client.publish(topic, payload, qos=1, retain=retain)
         return info.mid if info.rc == paho.MQTT_ERR_SUCCESS else None
 
-    def ack(self, message: Message) -> None:
-        """Acknowledge a received message to the broker (with `manual_ack`).
+    def ack(self, messages: Sequence[Message]) -> None:
+        """Acknowledge received messages to the broker (with `manual_ack`), in one write where they came in bulk.
 
         A message sent at QoS 0 has no packet identifier and wants no ack; answering it would break the connection.
         """
-        if message.mid:
-            self._client.ack(message.mid, 1)
+        mids = [message.mid for message in messages if message.mid]
+        if isinstance(self._client, BulkClient):
+            self._client.ack_all(mids)
+            return
+        for mid in mids:
+            self._client.ack(mid, 1)
 
     def _before_connect(self, _client: paho.Client, _data: Any) -> None:
         """Take up a certificate that was renewed meanwhile; the former one stays where the new one can't be read."""
@@ -247,6 +252,10 @@ class Session:
         _without_delay(client, data, client.socket())
         if self._on_message is not None:
             self._on_message(Message(message.topic, bytes(message.payload), message.mid, message.retain))
+
+    def _messages_came(self, messages: Sequence[Message]) -> int:
+        _without_delay(self._client, None, self._client.socket())
+        return len(messages) if self._on_messages is None else self._on_messages(messages)
 
     def _publish_done(
         self, client: paho.Client, data: Any, mid: int, _reason: ReasonCode, _properties: Properties | None

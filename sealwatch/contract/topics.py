@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 PREFIX = "seal/v1"
@@ -51,6 +52,7 @@ def wildcard(channel: Channel) -> str:
     return f"{PREFIX}/+/+/{channel}"
 
 
+@lru_cache(maxsize=32_768)  # the same nodes speak again and again
 def parse(value: str) -> Address | None:
     """The parts of a topic, or None where it is not one of ours."""
     match = _TOPIC.match(value)

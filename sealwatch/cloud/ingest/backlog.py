@@ -7,7 +7,10 @@ A broker should hand over no more than `receive_maximum` messages before their a
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
+from collections.abc import Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -23,18 +26,27 @@ class Backlog(Generic[T]):
         self._bytes = 0
         self._changed = threading.Condition()
 
-    def put(self, item: T, size_bytes: int, *, timeout_s: float) -> bool:
-        """Hand in an item, waiting for room at most `timeout_s`; whether it was taken."""
+    def put(self, items: Sequence[tuple[T, int]], *, timeout_s: float) -> int:
+        """Hand in items with their sizes in bytes, waiting for room at most `timeout_s` in all; how many were taken.
+
+        What was not taken are the last ones.
+        """
+        until_s = time.monotonic() + timeout_s
         with self._changed:
-            room = self._changed.wait_for(
-                lambda: not self._items or self._bytes + size_bytes <= self._most_bytes, timeout_s
-            )
-            if not room:
-                return False
-            self._items.append((item, size_bytes))
-            self._bytes += size_bytes
+            for done, (item, size_bytes) in enumerate(items):
+                if not self._room(size_bytes):
+                    self._changed.notify_all()  # what was handed in so far is there to be taken
+                    if not self._changed.wait_for(
+                        partial(self._room, size_bytes), max(0.0, until_s - time.monotonic())
+                    ):
+                        return done
+                self._items.append((item, size_bytes))
+                self._bytes += size_bytes
             self._changed.notify_all()
-            return True
+            return len(items)
+
+    def _room(self, size_bytes: int) -> bool:
+        return not self._items or self._bytes + size_bytes <= self._most_bytes
 
     def take(self, most: int, *, timeout_s: float) -> list[T]:
         """Everything that is there, at most `most` items, the oldest first; waits for the first one."""

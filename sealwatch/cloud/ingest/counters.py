@@ -10,7 +10,7 @@ from typing import Any
 class IngestCounters:
     """Safe for any number of threads. Once nothing is under way::
 
-    received = stored + duplicate + quarantined + overflow
+    received = stored + duplicate + quarantined
     """
 
     def __init__(self) -> None:
@@ -20,12 +20,11 @@ class IngestCounters:
         self._duplicate: Counter[str] = Counter()
         self._quarantined: Counter[str] = Counter()
         self._retried: Counter[str] = Counter()
-        self._overflow: Counter[str] = Counter()
 
-    def add_received(self, channel: str) -> None:
-        """A message came in."""
+    def add_received(self, channels: Counter[str]) -> None:
+        """Messages were taken into a lane: how many by channel."""
         with self._lock:
-            self._received[channel] += 1
+            self._received.update(channels)
 
     def add_settled(self, *, stored: Counter[str], duplicate: Counter[str], quarantined: Counter[str]) -> None:
         """Messages were committed: by channel, the quarantined ones by reason."""
@@ -39,11 +38,6 @@ class IngestCounters:
         with self._lock:
             self._retried[lane] += 1
 
-    def add_overflow(self, lane: str) -> None:
-        """A message came in although the lane was full; it was left un-acked, so that it is offered again."""
-        with self._lock:
-            self._overflow[lane] += 1
-
     def as_dict(self) -> dict[str, Any]:
         """Totals, and each of them by channel, reason or lane, as plain JSON values."""
         with self._lock:
@@ -52,13 +46,11 @@ class IngestCounters:
                 "stored": self._stored.total(),
                 "duplicate": self._duplicate.total(),
                 "quarantined": self._quarantined.total(),
-                "overflow": self._overflow.total(),
                 "retried_batches": self._retried.total(),
                 "received_by_channel": dict(self._received),
                 "stored_by_channel": dict(self._stored),
                 "duplicate_by_channel": dict(self._duplicate),
                 "quarantined_by_reason": dict(self._quarantined),
-                "overflow_by_lane": dict(self._overflow),
                 "retried_batches_by_lane": dict(self._retried),
             }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -26,8 +26,8 @@ from sealwatch.contract.topics import Channel
 logger = logging.getLogger(__name__)
 _ACKS_PER_MESSAGE: Final = 1000
 _POLL_S: Final = 0.2
-_ROOM_WAIT_S: Final = 15.0
-"""How long the network thread may be held up: well below the keepalive, so that the connection lives."""
+_ROOM_WAIT_S: Final = 0.5
+"""How long the network thread may be held up at a time: acks have to leave meanwhile, or no room comes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class Lane:
             mqtt,
             client_id=client_id,
             subscriptions=subscriptions(spec, group),
-            on_message=self._came,
+            on_messages=self._came,
             on_connected=self._connected,
             manual_ack=True,
             receive_maximum=spec.inflight,
@@ -119,11 +119,11 @@ class Lane:
     def _connected(self) -> None:
         self._connection += 1
 
-    def _came(self, message: Message) -> None:
-        self._counters.add_received(channel_name(message.topic))
-        held = _Held(message, self._connection)
-        if not self._backlog.put(held, len(message.payload), timeout_s=0 if self._stop.is_set() else _ROOM_WAIT_S):
-            self._counters.add_overflow(self.spec.name)
+    def _came(self, messages: Sequence[Message]) -> int:
+        held = [(_Held(message, self._connection), len(message.payload)) for message in messages]
+        taken = self._backlog.put(held, timeout_s=0 if self._stop.is_set() else _ROOM_WAIT_S)
+        self._counters.add_received(Counter(channel_name(message.topic) for message in messages[:taken]))
+        return taken
 
     def _run(self) -> None:
         held: list[_Held] = []
@@ -164,9 +164,7 @@ class Lane:
         settled = [(h, outcome) for h, outcome in zip(batch, outcomes, strict=True) if outcome is not None]
         for topic, ack in acks([outcome for _, outcome in settled], now_ms=self._clock.wall_ms()):
             self._session.publish(topic, wire.encode(ack))
-        for held, _ in settled:
-            if held.connection == self._connection:
-                self._session.ack(held.message)
+        self._session.ack([held.message for held, _ in settled if held.connection == self._connection])
         return [h for h, outcome in zip(batch, outcomes, strict=True) if outcome is None]
 
 
