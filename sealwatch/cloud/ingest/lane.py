@@ -32,21 +32,28 @@ _ROOM_WAIT_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneSpec:
-    """What travels on a lane. `inflight` asks the broker for no more messages than this before their acks, and
-    `backlog_bytes` holds it up where it sends more all the same."""
+    """What travels on a lane.
+
+    `inflight` asks the broker for no more messages than this before their acks, and `backlog_bytes` holds it up where
+    it sends more all the same. What came is announced at most once in `announce_every_s`: an alarm wakes the pager at
+    once, a heartbeat of one of ten thousand nodes must not.
+    """
 
     name: str
-    shared: tuple[Channel, ...]
+    shared: tuple[Channel, ...] = ()
     plain: tuple[Channel, ...] = ()
     inflight: int = 1000
     batch: int = 200
     backlog_bytes: int = 32 * 1024 * 1024
+    announce_every_s: float = 0.0
 
 
 LANES: Final = (
-    LaneSpec(name="alarms", shared=(Channel.ALARM, Channel.REPLY), plain=(Channel.STATUS,)),
+    LaneSpec(name="alarms", shared=(Channel.ALARM, Channel.REPLY)),
+    # A province that comes back after an outage tells its state twice a node; alarms must not wait behind that.
+    LaneSpec(name="states", plain=(Channel.STATUS,), announce_every_s=2.0),
     LaneSpec(name="pictures", shared=(Channel.SNAPSHOT,), inflight=50, batch=20),
-    LaneSpec(name="samples", shared=(Channel.SAMPLES,), batch=500),
+    LaneSpec(name="samples", shared=(Channel.SAMPLES,), batch=500, announce_every_s=2.0),
 )
 
 
@@ -83,6 +90,7 @@ class Lane:
         self._recorder, self._counters, self._clock, self._committed = recorder, counters, clock, committed
         self._backlog: Backlog[_Held] = Backlog(spec.backlog_bytes)
         self._connection = 0
+        self._news, self._announced_s = False, float("-inf")
         self.turns = 0  # how often the wheel has turned: the evidence that this lane lives
         self._stop = threading.Event()
         self._session = Session(
@@ -130,6 +138,7 @@ class Lane:
         failures = 0
         while not self._stop.is_set():
             self.turns += 1
+            self._announce()
             held = held or self._backlog.take(self.spec.batch, timeout_s=_POLL_S)
             if not held:
                 continue
@@ -155,12 +164,20 @@ class Lane:
             logger.info("ingest %s: storing again", self.spec.name)
         return 0
 
+    def _announce(self) -> None:
+        """Tell of what was committed, unless that was done a moment ago; then the next turn does it."""
+        now_s = self._clock.monotonic_s()
+        if self._news and now_s - self._announced_s >= self.spec.announce_every_s:
+            self._news, self._announced_s = False, now_s
+            self._committed()
+
     def handle(self, batch: list[_Held]) -> list[_Held]:
         """Record a batch and acknowledge what is durable; what must be offered again later comes back."""
         outcomes = self._recorder.record(
             [Arrival(topic=h.message.topic, payload=h.message.payload, retain=h.message.retain) for h in batch]
         )
-        self._committed()
+        self._news = True
+        self._announce()
         settled = [(h, outcome) for h, outcome in zip(batch, outcomes, strict=True) if outcome is not None]
         for topic, ack in acks([outcome for _, outcome in settled], now_ms=self._clock.wall_ms()):
             self._session.publish(topic, wire.encode(ack))

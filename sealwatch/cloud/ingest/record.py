@@ -190,6 +190,12 @@ class Recorder:
                     known.add(verdict)
                     reason = _take(session, intake, one.arrival, verdict, now_ms=now_ms)
                     outcomes.append(_outcome(one, "stored", reason))
+        statuses = [
+            (one.verdict.message, one.arrival.retain)
+            for one in judged
+            if isinstance(one.verdict, Accepted) and isinstance(one.verdict.message, Status)
+        ]
+        rows.set_statuses(session, statuses, now_ms=now_ms)
         if known.new:
             session.execute(insert(Received), [row | {"received_at_ms": now_ms} for row in known.new])
         return outcomes
@@ -210,8 +216,6 @@ def _take(session: Session, intake: Intake | None, arrival: Arrival, accepted: A
             return "" if intake is None else intake.take(alarm).reason
         case Snapshot() as snapshot:
             rows.add_evidence(session, snapshot, now_ms=now_ms)
-        case Status() as status:
-            rows.set_status(session, status, retained=arrival.retain, now_ms=now_ms)
         case Reply() as reply:
             rows.set_reply(session, reply, now_ms=now_ms)
     return "taken"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -61,16 +62,29 @@ def add_evidence(session: Session, snapshot: Snapshot, *, now_ms: int) -> None:
     session.flush()
 
 
-def set_status(session: Session, status: Status, *, retained: bool, now_ms: int) -> None:
-    """A node's last word. One that the broker only repeats (retained) is as old as it says, not as now."""
-    node = session.get(Node, status.node_id)
-    if node is None:
-        return  # taken out of the registry a moment ago
-    value = msgspec.to_builtins(status)
-    if retained and node.status == value:
-        return
-    node.state, node.status = status.state, value
-    node.state_at_ms = min(status.reported_at_ms, now_ms) if retained else now_ms
+def set_statuses(session: Session, came: Sequence[tuple[Status, bool]], *, now_ms: int) -> None:
+    """The last words of nodes as they came, each with whether the broker only repeats it (retained).
+
+    Of several of one node the last counts. A repeated one is as old as it says, not as now, and changes nothing where
+    it is known. One statement for all of them: at 10,000 nodes 333 come in a second. Nodes that left the registry a
+    moment ago are passed over.
+    """
+    last = {status.node_id: (status, retained) for status, retained in came}
+    repeated = [node_id for node_id, (_, retained) in last.items() if retained]
+    known: dict[str, object] = {}
+    if repeated:
+        rows = session.execute(select(Node.node_id, Node.status).where(Node.node_id.in_(repeated)))
+        known = {row.node_id: row.status for row in rows}
+    changes = []
+    for node_id, (status, retained) in sorted(last.items()):  # in one order: services that do the same never deadlock
+        value = msgspec.to_builtins(status)
+        if retained and known.get(node_id) == value:
+            continue
+        at_ms = min(status.reported_at_ms, now_ms) if retained else now_ms
+        changes.append({"node": node_id, "state": status.state, "status": value, "state_at_ms": at_ms})
+    if changes:
+        statement = update(Node.__table__).where(Node.__table__.c.node_id == bindparam("node"))  # type: ignore[arg-type]
+        session.connection().execute(statement, changes)
 
 
 def set_reply(session: Session, reply: Reply, *, now_ms: int) -> None:

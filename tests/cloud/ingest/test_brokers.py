@@ -287,9 +287,9 @@ def test_subscriptions_are_shared_but_for_the_status() -> None:
     assert subscriptions(LANES[0], "ingest") == (
         "$share/ingest-alarms/seal/v1/+/+/alarm",
         "$share/ingest-alarms/seal/v1/+/+/reply",
-        "seal/v1/+/+/status",
     )
-    assert subscriptions(LANES[2], "") == ("seal/v1/+/+/samples",)
+    assert subscriptions(LANES[1], "ingest") == ("seal/v1/+/+/status",)
+    assert subscriptions(LANES[-1], "") == ("seal/v1/+/+/samples",)
 
 
 def test_acks_are_one_message_a_node_and_never_longer_than_the_contract_allows(world: World) -> None:

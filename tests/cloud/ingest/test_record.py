@@ -299,6 +299,17 @@ def test_a_status_that_the_broker_only_repeats_is_as_old_as_it_says(world: World
         assert session.get_one(Node, "node-1").state_at_ms == then_ms
 
 
+def test_of_several_states_of_a_node_in_one_batch_the_last_counts_and_others_are_left_alone(world: World) -> None:
+    at_ms = world.clock.wall_ms()
+    with world.database.read() as session:
+        before = session.get_one(Node, "node-2").state
+    outcomes = world.recorder.record([a_status(state, at_ms) for state in ("online", "offline", "online", "offline")])
+    assert [one.name for one in outcomes if one] == ["stored"] * 4
+    with world.database.read() as session:
+        assert session.get_one(Node, "node-1").state == "offline"
+        assert session.get_one(Node, "node-2").state == before
+
+
 def test_the_first_reply_to_a_command_counts(world: World) -> None:
     for ok in (True, False):
         reply = Reply(site_id="s1", node_id="node-1", command_id="c1", ok=ok, reason="done", replied_at_ms=1)
