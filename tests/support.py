@@ -24,6 +24,7 @@ persistence true
 persistence_location {folder}/
 max_queued_messages 100000
 max_inflight_messages 1000
+set_tcp_nodelay true
 """
 
 

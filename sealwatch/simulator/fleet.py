@@ -100,7 +100,10 @@ class Fleet:
         self._draw = random.Random(seed)
         self._nodes = [self._build(number) for number in range(nodes)]
         self._due: list[Due] = [
-            due for n in range(nodes) for due in fleet_plan.acts(n, seed, seconds) if due.at_s < seconds
+            due
+            for n in range(nodes)
+            for due in fleet_plan.acts(n, seed, seconds)
+            if due.at_s < seconds or due.act is Act.LINK_BACK  # whoever lost its link near the end still comes back
         ]
         heapq.heapify(self._due)
         self._storms = [] if storm_at_s is None else [storm_at_s]
@@ -112,7 +115,7 @@ class Fleet:
         self._latencies_ms: list[float] = []
         self._alarms = self._acknowledged = self._refused = self._reconnects = self._failed = 0
 
-    def run(self, patience_s: float = 30.0) -> Report:
+    def run(self, patience_s: float = 60.0) -> Report:
         """The whole time, and then at most `patience_s` until every alarm has its ack."""
         self._began_s = self._now_s()
         upkeep_s = 0.0

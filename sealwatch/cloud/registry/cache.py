@@ -23,11 +23,17 @@ class RegistryCache:
         self._read_at_s = 0.0
 
     def current(self) -> RegistryView:
-        """The registry, at most `REFRESH_S` old. Raises what the database raises while it can't be read."""
-        with self._lock:
+        """The registry, about `REFRESH_S` old at most. Raises what the database raises while it can't be read."""
+        view = self._view
+        # While one thread reads anew, the others go on with what they have: an alarm need not wait for that.
+        if not self._lock.acquire(blocking=view is None):
+            return view  # type: ignore[return-value]  # it is only waited for where there is none
+        try:
             now_s = self._clock.monotonic_s()
             if self._view is None or now_s - self._read_at_s >= REFRESH_S:
                 with self._database.read() as session:
                     self._view = load(session)
                 self._read_at_s = now_s
             return self._view
+        finally:
+            self._lock.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import select
@@ -40,14 +41,18 @@ def load(session: Session) -> RegistryView:
     """The registry as the database has it."""
     former: dict[str, list[tuple[Ed25519PublicKey, int]]] = {}
     for row in session.scalars(select(FormerKey)):
-        former.setdefault(row.node_id, []).append((public_key_from_text(row.public_key), row.valid_until_ms))
+        former.setdefault(row.node_id, []).append((_key(row.public_key), row.valid_until_ms))
+    columns = select(Node.node_id, Node.site_id, Node.public_key).where(Node.revoked_at_ms.is_(None))
     nodes = {
-        node.node_id: RegisteredNode(
-            node_id=node.node_id,
-            site_id=node.site_id,
-            public_key=public_key_from_text(node.public_key),
-            former=tuple(former.get(node.node_id, ())),
+        node_id: RegisteredNode(
+            node_id=node_id, site_id=site_id, public_key=_key(key), former=tuple(former.get(node_id, ()))
         )
-        for node in session.scalars(select(Node).where(Node.revoked_at_ms.is_(None)))
+        for node_id, site_id, key in session.execute(columns)
     }
     return RegistryView(site_ids=frozenset(session.scalars(select(Site.site_id))), nodes=nodes)
+
+
+@lru_cache(maxsize=65_536)
+def _key(text: str) -> Ed25519PublicKey:
+    """The same keys are read again every few seconds."""
+    return public_key_from_text(text)
