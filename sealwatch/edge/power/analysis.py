@@ -24,10 +24,8 @@ from sealwatch.edge.power.rules.habits import NightState, ShareState
 from sealwatch.edge.power.rules.hoist import HoistState
 from sealwatch.edge.power.rules.step import StepState
 from sealwatch.edge.power.rules.template import TemplateState
+from sealwatch.edge.power.rules.train import MAX_TRIP_S
 from sealwatch.edge.power.square import SquareState
-
-SLOW_S = 3.0
-"""A meter that is read less often than this shows no starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,6 @@ class Analyser:
         self.declare(declared, permits)
         self._finder = EdgeFinder(interval_s)
         self._longest_gap_s = max(60.0, 6 * interval_s)
-        self._slow = interval_s > SLOW_S
         self._square = SquareState()
         self._pulses = PulseState()
         self._appliances = Appliances()
@@ -136,17 +133,23 @@ class Analyser:
         covered = any(permit.covers(unix_s) for permit in self._permits)
         return DeclaredStatus.PERMITTED_WORK if covered else self._declared
 
-    def feed(self, t_s: Array, power_w: Array) -> Findings:
-        """Take samples in order; readings that are no finite numbers are left out."""
+    def feed(self, t_s: Array, power_w: Array, phases_w: Array | None = None) -> Findings:
+        """Take samples in order; readings that are no finite numbers are left out. `phases_w`: n x 3, where known.
+
+        The sign is left out: behind a transformer that was put in backwards (which takes a minute, and hides a winch
+        from whoever looks for more power) use reads negative, and a hoist that brakes gives power back.
+        """
         good = np.isfinite(power_w) & np.isfinite(t_s)
         if not good.all():
             t_s, power_w = t_s[good], power_w[good]
-        edges = self._finder.feed(t_s, power_w)
+            phases_w = phases_w[good] if phases_w is not None else None
+        power_w = np.abs(power_w)
+        edges = self._finder.feed(t_s, power_w, np.abs(phases_w) if phases_w is not None else None)
         horizon_s = self._finder.horizon_s
         self._square, own = square.advance(self._square, edges)
         self._pulses, done = pulses.advance(self._pulses, own)
         self._hoist, hoisting = hoist.advance(
-            self._hoist, done.trips, horizon_s, self._appliances, slow=self._slow, starts=done.starts
+            self._hoist, done.trips, horizon_s, self._appliances, interval_s=self._interval_s, starts=done.starts
         )
         self._appliances = appliances.advance(self._appliances, done.pulses, self._offset_s)
         self._step, stepping = step.advance(self._step, edges, horizon_s)
@@ -193,7 +196,7 @@ class Analyser:
             found += [(Level.YELLOW, t) for t in told]
         hoisting = [p for p in done if any(t.raised and p.start_s >= t.started_s for t in self._hoist.trains)]
         for pulse in hoisting:
-            if pulse.duration_s <= hoist.MAX_TRIP_S:
+            if pulse.duration_s <= MAX_TRIP_S:
                 self._share, told = habits.share(self._share, pulse.end_s + offset_s, 0.0, pulse.energy_wh)
                 found += [(Level.YELLOW, t) for t in told]
         moved = [replace(e, t_s=e.t_s + offset_s) for e in edges] if offset_s else edges

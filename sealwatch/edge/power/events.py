@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sealwatch.edge.power.edges import Edge
 from sealwatch.edge.power.pulses import Pulse
-from sealwatch.edge.power.rules.hoist import MAX_TRIP_S
+from sealwatch.edge.power.rules.train import MAX_TRIP_S
 
 RAMP_W = 1000.0
 RAMP_SHARE = 0.15
@@ -15,13 +15,15 @@ RAMP_SHARE = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One recognised event. `phase` is ``start`` for what begins, ``end`` for what is complete."""
+    """One recognised event. `phase` is ``start`` for what begins, ``end`` for what is complete; `phases` are those of
+    the supply on which it happened (``a``, ``abc``), empty where the meter does not tell."""
 
     t_s: float
     kind: str
     phase: str
     reason: str
     numbers: Mapping[str, float] = field(default_factory=dict)
+    phases: str = ""
 
 
 def of_edges(last: Edge | None, edges: Sequence[Edge]) -> list[Event]:
@@ -34,8 +36,10 @@ def of_edges(last: Edge | None, edges: Sequence[Edge]) -> list[Event]:
                 numbers = {"change_w": moved_w, "over_s": edge.t_s - last.t_s, "after_w": edge.before_w}
                 events.append(Event(edge.t_s, "ramp", "end", "level_moved_without_a_step", numbers))
         numbers = {"size_w": edge.size_w, "before_w": edge.before_w, "after_w": edge.after_w}
+        if edge.phases_w is not None:
+            numbers |= {f"size_{name}_w": w for name, w in zip("abc", edge.phases_w, strict=True)}
         reason = "changed_in_a_gap" if edge.gap else "level_rose" if edge.size_w > 0 else "level_fell"
-        events.append(Event(edge.t_s, "step", "start", reason, numbers))
+        events.append(Event(edge.t_s, "step", "start", reason, numbers, edge.phases))
         last = edge
     return events
 
@@ -53,5 +57,6 @@ def of_pulses(pulses: Sequence[Pulse]) -> list[Event]:
             "started_s": pulse.start_s,
         }
         start = "motor_start" if pulse.starts_a_motor else "no_motor_start"
-        events.append(Event(pulse.end_s, "plateau" if plateau else "pulse", "end", start, numbers))
+        kind = "plateau" if plateau else "pulse"
+        events.append(Event(pulse.end_s, kind, "end", start, numbers, pulse.phases))
     return events

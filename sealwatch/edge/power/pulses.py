@@ -20,6 +20,8 @@ TWO_TRIPS_S = 2 * TRIP_S
 """A motor's start is remembered for this long: its next one may tell that it has stopped."""
 CREEP_S = 45.0
 """Falls this close together may be one machine slowing down into its landing."""
+IDLE_W = 2500.0
+"""Compressors that go on turning unloaded are of 7.5 kW and more; smaller ones stop, and a hut's heater draws less."""
 _RETURNED_SHARE = 0.2
 _MATCH_LOW, _MATCH_HIGH = 0.65, 1.5
 _CREEP_LOW = 0.42  # a machine that slows down into its landing loses about half of its power or more
@@ -33,7 +35,8 @@ _OPEN_LIMIT = 16
 class Pulse:
     """Power above `base_w` from `start_s` to `end_s`. `peak_w` is the highest reading at the start above the base,
     `fall_w` the last fall, `rise_s` how long the rise took, `noise_w` how much the readings scattered before, `rough_w`
-    how much they do within it. `starts`: motors that started beside a larger machine in the minutes before it."""
+    how much they do within it. `starts`: motors that started beside a larger machine in the minutes before it.
+    `phases`: those on which it rose (``abc``), where the meter tells them."""
 
     start_s: float
     end_s: float
@@ -45,6 +48,7 @@ class Pulse:
     noise_w: float = 0.0
     rough_w: float = 0.0
     starts: tuple[Edge, ...] = ()
+    phases: str = ""
 
     @property
     def starts_a_motor(self) -> bool:
@@ -60,7 +64,7 @@ class Pulse:
     @property
     def idles(self) -> bool:
         """Whether it stands on a base that a machine of this size would draw unloaded (25-40 % of the whole)."""
-        return 0.25 <= self.base_w / self.size_w <= 0.85
+        return self.base_w >= IDLE_W and 0.25 <= self.base_w / self.size_w <= 0.85
 
     @property
     def duration_s(self) -> float:
@@ -150,6 +154,7 @@ def _pulse(rise: Edge, fall: Edge) -> Pulse:
         rise_s=rise.width_s,
         noise_w=rise.noise_w,
         rough_w=(rise.rough_w + fall.rough_w) / 2,
+        phases=rise.phases,
     )
 
 

@@ -1,7 +1,7 @@
 """Recorded power from CSV: a header with ``t`` (Unix seconds or ISO 8601) and ``active_power_w``; others are left.
 
-Where the total is not recorded, ``active_power_a_w``, ``_b_w`` and ``_c_w`` are added up. `_NAMES` lists what else the
-two columns may be called; powers in kW are turned to W.
+The three phases may stand in ``active_power_a_w``, ``_b_w`` and ``_c_w``; where there is no total they are added
+up. `_NAMES` and `_PHASES` list what else the columns may be called; powers in kW are turned to W.
 
 CommandFailed   the file holds no usable row
 UsageError      the file can't be read or its header lacks a column
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -29,7 +29,20 @@ _CHUNK_BYTES = 1 << 22
 _LATEST_S = 4e9  # the year 2096: anything above is milliseconds
 _HEAD_BYTES = 1 << 16
 _TIMES = ("t", "t_s", "timestamp", "time", "datetime", "date_time", "时间", "采集时间", "数据时间")
-_PHASES = ("active_power_a_w", "active_power_b_w", "active_power_c_w")
+# Names of the three phases' columns -> factor to W.
+_PHASES = {
+    tuple(form.format(phase) for phase in "abc"): factor
+    for form, factor in (
+        ("active_power_{}_w", 1.0),
+        ("power_{}_w", 1.0),
+        ("p{}_w", 1.0),
+        ("{}相有功功率(w)", 1.0),
+        ("active_power_{}_kw", 1000.0),
+        ("power_{}_kw", 1000.0),
+        ("p{}_kw", 1000.0),
+        ("{}相有功功率(kw)", 1000.0),
+    )
+}
 # Name of a column -> factor to W.
 _NAMES = {
     "active_power_w": 1.0,
@@ -56,19 +69,38 @@ class Rows:
     example: str = ""
 
 
+class Chunk(NamedTuple):
+    """Rows in order of time: Unix seconds, total active power and that of the three phases (n x 3, NaN: not known)."""
+
+    t_s: Array
+    power_w: Array
+    phases_w: Array
+
+
 @dataclass(frozen=True)
 class _Columns:
-    """Where the time and the powers stand among `width` cells, and the factor to W."""
+    """Where the time and the powers stand among `width` cells, and the factors to W. `total` None: the phases' sum;
+    `phases` empty: not recorded."""
 
     time: int
-    powers: tuple[int, ...]
+    total: int | None
     factor: float
+    phases: tuple[int, ...]
+    phase_factor: float
     width: int
     delimiter: str
 
+    def powers(self, cells: Array) -> Array:
+        """Total and phases (n x 4) from all cells of some rows (n x width)."""
+        found = np.full((len(cells), 4), np.nan)
+        if self.phases:
+            found[:, 1:] = cells[:, list(self.phases)] * self.phase_factor
+        found[:, 0] = found[:, 1:].sum(axis=1) if self.total is None else cells[:, self.total] * self.factor
+        return found
 
-def read_power(path: Path, rows: Rows) -> Iterator[tuple[Array, Array]]:
-    """Chunks of times (Unix seconds) and active power (W), in order; counts go to `rows`. Raises UsageError."""
+
+def read_power(path: Path, rows: Rows) -> Iterator[Chunk]:
+    """Chunks of times and active powers, in order; counts go to `rows`. Raises UsageError."""
     try:
         with path.open("rb") as file:
             encoding = _encoding(file.read(_HEAD_BYTES))
@@ -97,43 +129,43 @@ def _columns(path: Path, header: str) -> _Columns:
     ]
     time = next((name for name in _TIMES if name in names), None)
     power = next((name for name in _NAMES if name in names), None)
-    phases = [name for name in _PHASES if name in names]
+    phases = next((three for three in _PHASES if set(three) <= set(names)), ())
     if time is None or (power is None and not phases):
         lacks = " and ".join(n for n, there in (("t", time), ("active_power_w", power or phases)) if not there)
         raise UsageError(
             f"{path}: the header lacks {lacks}; the first line must name the columns, such as: t,active_power_w"
         )
-    chosen = [power] if power is not None else phases
     return _Columns(
         time=names.index(time),
-        powers=tuple(names.index(name) for name in chosen),
+        total=names.index(power) if power is not None else None,
         factor=_NAMES[power] if power is not None else 1.0,
+        phases=tuple(names.index(name) for name in phases),
+        phase_factor=_PHASES.get(phases, 1.0),
         width=len(names),
         delimiter=delimiter,
     )
 
 
-def _chunks(path: Path, file: IO[str], rows: Rows) -> Iterator[tuple[Array, Array]]:
+def _chunks(path: Path, file: IO[str], rows: Rows) -> Iterator[Chunk]:
     columns = _columns(path, file.readline(_HEAD_BYTES))
     last_s = -math.inf
     # The last row waits for those behind it: alone it can't be told whether its clock ran ahead.
-    held: tuple[Array, Array] = (np.empty(0), np.empty(0))
+    held: tuple[Array, Array] = (np.empty(0), np.empty((0, 4)))
     while True:
         lines = file.readlines(_CHUNK_BYTES)
+        t_s, powers_w = held
         if lines:
-            t_s, power_w = _parse(lines, columns, rows)
-            t_s, power_w = np.concatenate((held[0], t_s)), np.concatenate((held[1], power_w))
-        else:
-            t_s, power_w = held
+            t_s, powers_w = _parse(lines, columns, rows)
+            t_s, powers_w = np.concatenate((held[0], t_s)), np.concatenate((held[1], powers_w))
         order = ascending(t_s, last_s)
         rows.out_of_order += len(t_s) - len(order)
-        t_s, power_w = t_s[order], power_w[order]
+        t_s, powers_w = t_s[order], powers_w[order]
         if lines:
-            held, t_s, power_w = (t_s[-1:], power_w[-1:]), t_s[:-1], power_w[:-1]
+            held, t_s, powers_w = (t_s[-1:], powers_w[-1:]), t_s[:-1], powers_w[:-1]
         if len(t_s):
             last_s = float(t_s[-1])
             rows.taken += len(t_s)
-            yield t_s, power_w
+            yield Chunk(t_s, powers_w[:, 0], powers_w[:, 1:])
         if not lines:
             return
 
@@ -149,31 +181,39 @@ def _parse(lines: list[str], columns: _Columns, rows: Rows) -> tuple[Array, Arra
     if (np.diff(t_s) <= 0).any():
         # Cells that slid from one ragged row into the next would look like this too.
         return _parse_slowly(lines, columns, rows)
-    return _finite(t_s, cells[:, columns.powers].sum(axis=1) * columns.factor, lines, rows)
+    return _finite(t_s, columns.powers(cells), lines, rows)
 
 
 def _parse_slowly(lines: list[str], columns: _Columns, rows: Rows) -> tuple[Array, Array]:
-    times, powers, kept = [], [], []
-    for line in lines:
-        if not line.strip():
-            continue
+    wanted = {*columns.phases, *(() if columns.total is None else (columns.total,))}
+    kept = [line for line in lines if line.strip()]
+    times = np.full(len(kept), np.nan)
+    cells = np.full((len(kept), columns.width), np.nan)
+    for k, line in enumerate(kept):
         try:
-            cells = next(csv.reader([line], delimiter=columns.delimiter))
-            time, power = seconds(cells[columns.time]), sum(float(cells[k]) for k in columns.powers)
+            row = next(csv.reader([line], delimiter=columns.delimiter))
+            times[k] = seconds(row[columns.time])
         except (ValueError, IndexError, OverflowError, csv.Error):
-            time, power = math.nan, math.nan
-        times.append(time)
-        powers.append(power * columns.factor)
-        kept.append(line)
-    return _finite(np.array(times, dtype=np.float64), np.array(powers, dtype=np.float64), kept, rows)
+            continue
+        for place in wanted:
+            cells[k, place] = _number(row[place]) if place < len(row) else math.nan
+    return _finite(times, columns.powers(cells), kept, rows)
 
 
-def _finite(t_s: Array, power_w: Array, lines: list[str], rows: Rows) -> tuple[Array, Array]:
-    good = np.isfinite(t_s) & np.isfinite(power_w)
+def _number(cell: str) -> float:
+    """What a cell holds; NaN for what is no number."""
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan
+
+
+def _finite(t_s: Array, powers_w: Array, lines: list[str], rows: Rows) -> tuple[Array, Array]:
+    good = np.isfinite(t_s) & np.isfinite(powers_w[:, 0])
     rows.unreadable += int((~good).sum())
     if not rows.example and not good.all():
         rows.example = lines[int(np.flatnonzero(~good)[0])].strip()[:80]
-    return t_s[good], power_w[good]
+    return t_s[good], powers_w[good]
 
 
 def _to_seconds(value: Array) -> Array:

@@ -29,11 +29,11 @@ def replay(path: Path, declared: DeclaredStatus) -> Iterator[dict[str, Any]]:
     counts: Counter[str] = Counter()
     first_s = last_s = energy_wh = 0.0
     begun_s = time.perf_counter()
-    for t_s, power_w in read_power(path, rows):
+    for t_s, power_w, phases_w in read_power(path, rows):
         if analyser is None:
             first_s = float(t_s[0])
             analyser = Analyser(declared, interval_s=float(np.median(np.diff(t_s))) if len(t_s) > 1 else 1.0)
-        found = analyser.feed(t_s, power_w)
+        found = analyser.feed(t_s, power_w, phases_w)
         lines = [event_line(e) for e in found.events] + [alarm_line(v, declared) for v in found.verdicts]
         lines.sort(key=lambda line: line["t_s"])
         for line in lines:
@@ -68,6 +68,7 @@ def event_line(event: Event) -> dict[str, Any]:
         "kind": event.kind,
         "phase": event.phase,
         "reason": event.reason,
+        "phases": event.phases,
         "numbers": _rounded(event.numbers),
     }
 

@@ -173,7 +173,8 @@ class MeterWatcher:
         self._fault_since_ms, self._fault_raised = None, False
         self._outlet.take(now_s, now_ms, values)
         self._keep_up(now_s, now_ms)
-        findings = self._analyser.feed(np.array([now_s]), np.array([values["active_power_w"]]))
+        phases_w = np.array([[values.get(f"active_power_{phase}_w", np.nan) for phase in "abc"]])
+        findings = self._analyser.feed(np.array([now_s]), np.array([values["active_power_w"]]), phases_w)
         self._trips = self._analyser.hoist_trips or self._trips
         self._meter, told = meter.advance(self._meter, now_s, values)
         own = [

@@ -36,7 +36,7 @@ def by_day(path: Path) -> dict[int, Array]:
     """Highest power (W) of every two minutes (or longer, for slow meters) of each day (UTC+8); NaN: not recorded."""
     days: dict[int, Array] = {}
     bin_s = 0
-    for t_s, power_w in read_power(path, Rows()):
+    for t_s, power_w, _ in read_power(path, Rows()):
         if not bin_s:
             interval_s = float(np.median(np.diff(t_s))) if len(t_s) > 1 else 1.0
             bin_s = next((b for b in _BINS_S if b >= interval_s), _BINS_S[-1])

@@ -137,5 +137,5 @@ def test_the_real_series_run_through_without_a_crash(tmp_path: Path) -> None:
     for name in ("steel", "pump"):
         assert cli.main(["profile", str(tmp_path / f"{name}.csv"), "--html", str(tmp_path / f"{name}.html")]) == 0
         counted = Rows()
-        assert sum(len(t) for t, _ in read_power(tmp_path / f"{name}.csv", counted)) > 1000
+        assert sum(len(chunk.t_s) for chunk in read_power(tmp_path / f"{name}.csv", counted)) > 1000
         assert counted.unreadable == 0

@@ -20,160 +20,36 @@ from sealwatch.edge.power.appliances import HOUSEHOLD_W, Appliances
 from sealwatch.edge.power.edges import Edge
 from sealwatch.edge.power.pulses import Pulse, hidden
 from sealwatch.edge.power.rules import Transition
+from sealwatch.edge.power.rules.train import KEEP, MAX_TRIP_S, MIN_TRIP_S, Train
 
-MIN_TRIP_S, MAX_TRIP_S = 20.0, 240.0
 MIN_PULSE_W = 800.0
 """The smallest winches (1.5 kW) at half their load."""
 MIN_PAUSE_S = 5.0
-MAX_PAUSE_S, MAX_PAUSE_TRIPS = 150.0, 1.0
-"""Between two lifts: loading, signalling and changing tubs, and on a single drum the way down, which takes about
-as long as the way up. Longer is not a cycle any more."""
 SIZE_RATIO = 1.7
 """A loaded and a lightly loaded trip differ at most this much."""
 SIZE_RATIO_BESIDE = 2.0
 """The same beside a larger machine, which may switch in the same seconds."""
 LENGTH_RATIO = 1.35
 """Same shaft, same rope, same speed: the length of trips differs at most this much."""
+SLOW_S = 3.0
+"""A meter that is read less often than this shows no starts, and lengths only to its interval."""
 TRIPS = 2
 TRIPS_UNRHYTHMIC, TRIPS_OF_HEATER = 4, 8
 _NEVER = 1_000_000_000
 RESTS_OF_A_PUMP = 2.2
 """A motor that never changes its power and rests so many times as long as it works is rather a small pump."""
-_FLAT_SHARE, _NOISE_FACTOR, _SLACK_SHARE = 0.025, 2.0, 0.06
-"""Powers are the same within this share of themselves, or so many times their scatter, but never beyond the last."""
-_ABOUT = 0.15
-"""A compressor that is unloaded falls by a little more than it rose, because the pressure has grown."""
-_ARC_SHARE, _MOTOR_SHARE = 0.04, 0.013
-"""Scatter from second to second: an arc's, of its own power, is beyond this; motors stay below, of all that runs."""
-_CLEAR_START = 1.7
-"""A reading in a motor's start is this far above its running power; no arc goes there."""
+_CLEAR_READINGS = 3
+"""Pulses of fewer readings are alike by chance more often."""
 _SURE_START, _SURE_NOISE = 0.65, 4.0
 """A motor's start by this much above its running power, and above the scatter of what runs beside it, is no chance."""
-_BESIDE = 3.0
-_LATE, _LATE_S = 1.05, 3.0
 _SAME_LEVEL = 0.5
 """Of a motor's power: by so much the machine beside it may have moved meanwhile."""
-_SMALL_W = 2600.0
+LARGE_W = 7500.0
+"""From here on nothing but work starts every few minutes: floats and pressure switches of larger pumps are set for a
+dozen starts an hour at most, because their windings must cool, and no household has such a load."""
 _KETTLE_W = 2200.0
 """Beside a larger machine anything smaller may be a kettle that was switched on in the second of a surge."""
-_KEEP = 40
 _TRAINS = 24
-_END_PERIODS = 3.0
-_END_AT_LEAST_S = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class Train:
-    """Pulses that belong together, oldest first; at most the last `_KEEP` of them."""
-
-    pulses: tuple[Pulse, ...]
-    count: int
-    started_s: float
-    raised: bool = False
-    told: int = 0
-    next: Edge | None = None
-    """A start like its own after its last pulse, whose end has not been seen yet."""
-
-    @property
-    def next_due_s(self) -> float:
-        """By when the trip of `next` is over."""
-        return (self.next.t_s if self.next else math.inf) + _LATE * self.length_s + _LATE_S
-
-    @property
-    def size_w(self) -> float:
-        return statistics.median(p.size_w for p in self.pulses)
-
-    @property
-    def length_s(self) -> float:
-        return statistics.median(p.duration_s for p in self.pulses)
-
-    @property
-    def spacing_s(self) -> float:
-        """From start to start; 0 for a single pulse."""
-        gaps = [b.start_s - a.start_s for a, b in zip(self.pulses, self.pulses[1:], strict=False)]
-        return statistics.median(gaps) if gaps else 0.0
-
-    @property
-    def irregularity(self) -> float:
-        """Median deviation of the spacing as a share of it; 0 is clockwork."""
-        gaps = [b.start_s - a.start_s for a, b in zip(self.pulses, self.pulses[1:], strict=False)]
-        if len(gaps) < 2:
-            return 0.0
-        middle = statistics.median(gaps)
-        return statistics.median(abs(g - middle) for g in gaps) / middle
-
-    @property
-    def in_noise(self) -> bool:
-        """Whether a larger machine runs underneath, whose scatter hides details."""
-        return self.pulses[-1].base_w > _BESIDE * self.size_w
-
-    @property
-    def steady(self) -> bool:
-        """Whether at least half of its pulses fall by what they rose, all by the same, as far as the noise lets one
-        tell: nothing is lifted there. The others are taken for two loads at once."""
-        slack_w = [
-            min(max(_FLAT_SHARE * p.size_w, _NOISE_FACTOR * p.rough_w), _SLACK_SHARE * p.size_w) for p in self.pulses
-        ]
-        flat = [(p, w) for p, w in zip(self.pulses, slack_w, strict=True) if abs(p.fall_w - p.size_w) <= w]
-        alike = max((sum(abs(q.size_w - p.size_w) <= max(w, v) for q, v in flat) for p, w in flat), default=0)
-        needed = len(self.pulses) / 2 + (0.5 if self.in_noise else 0.0)
-        return alike >= needed
-
-    @property
-    def flickers(self) -> bool:
-        """Whether the power within its pulses is as ragged as an arc's, far beyond what is under them."""
-        rough_w = statistics.fmean(p.rough_w for p in self.pulses)
-        under_w = _MOTOR_SHARE * max(p.base_w + p.size_w for p in self.pulses)
-        clear_start = any(p.peak_w > _CLEAR_START * p.size_w for p in self.pulses)
-        return not clear_start and rough_w > max(_ARC_SHARE * self.size_w, under_w)
-
-    @property
-    def switched_alike(self) -> bool:
-        """Whether most of its pulses rise by the same power and fall by about as much."""
-        sizes = [p.size_w for p in self.pulses if abs(p.fall_w - p.size_w) <= _ABOUT * p.size_w]
-        alike = max((sum(abs(a - b) <= _FLAT_SHARE * b for a in sizes) for b in sizes), default=0)
-        return 2 * alike > len(self.pulses)
-
-    @property
-    def starts(self) -> bool:
-        """Whether its pulses began like a motor at rest: half of them with a motor's current, which lasts about a
-        second, so that a reading now and then misses it; or all of them with that or a soft starter's ramp. At the
-        size of a household's loads, which fall together with a motor now and then, all of them.
-        """
-        started = sum(p.starts_a_motor for p in self.pulses)
-        peaks = sum(p.surges for p in self.pulses)
-        seen = started if self.in_noise else peaks
-        return started == len(self.pulses) or (2 * seen >= len(self.pulses) and self.size_w > _SMALL_W)
-
-    @property
-    def pause_s(self) -> float:
-        return self.spacing_s - self.length_s
-
-    @property
-    def rhythmic(self) -> bool:
-        """Whether lengths agree as they do in one shaft: with pauses no longer than the way down, or to the second."""
-        return self.to_the_second or (self.spread <= 1.12 and self.pause_s <= 1.2 * self.length_s)
-
-    @property
-    def to_the_second(self) -> bool:
-        """Whether all lengths are the same but for about a second."""
-        return self.spread <= 1.03
-
-    @property
-    def spread(self) -> float:
-        """The longest pulse over the shortest."""
-        lengths = [p.duration_s for p in self.pulses]
-        return max(lengths) / min(lengths)
-
-    @property
-    def longest_pause_s(self) -> float:
-        return MAX_PAUSE_S + MAX_PAUSE_TRIPS * self.length_s
-
-    @property
-    def due_s(self) -> float:
-        """Without another pulse the train is over by then."""
-        wait_s = max(_END_AT_LEAST_S, _END_PERIODS * self.spacing_s)
-        return self.pulses[-1].end_s + (wait_s if self.raised else self.longest_pause_s + MAX_TRIP_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,14 +63,14 @@ def advance(
     horizon_s: float,
     appliances: Appliances,
     *,
-    slow: bool = False,
+    interval_s: float = 1.0,
     starts: Sequence[Edge] = (),
 ) -> tuple[HoistState, list[Transition]]:
     """Judge possible `trips` (in order of their end) and the time up to `horizon_s`.
 
     A fall may have been offered with several rises; the pairing that repeats is the machine's. One activity is one
     alarm: while a train is raised, others that run at the same time stay silent. `starts`: what rose beside a larger
-    machine, in order, as of a trip whose end may not be seen.
+    machine, in order, as of a trip whose end may not be seen. `interval_s`: how often the meter is read.
     """
     found: list[Transition] = []
     trains = list(state.trains)
@@ -203,7 +79,7 @@ def advance(
     for at_s, what in happened:
         trains = _expire(_take_unseen(trains, at_s, found, appliances), at_s, found)
         if isinstance(what, Pulse):
-            _take_trip(trains, what, found, appliances, slow=slow)
+            _take_trip(trains, what, found, appliances, interval_s=interval_s)
         else:
             trains = [_await(t, what) for t in trains]
     trains = trains[-_TRAINS:] if not any(t.raised for t in trains[:-_TRAINS]) else trains
@@ -212,12 +88,13 @@ def advance(
 
 
 def _take_trip(
-    trains: list[Train], trip: Pulse, found: list[Transition], appliances: Appliances, *, slow: bool
+    trains: list[Train], trip: Pulse, found: list[Transition], appliances: Appliances, *, interval_s: float
 ) -> None:
     """Add a possible trip to the train that it fits best, or begin another."""
     if not (MIN_TRIP_S <= trip.duration_s <= MAX_TRIP_S and trip.size_w >= MIN_PULSE_W):
         return
-    fitting = [t for t in trains if _fits(t, trip)]
+    slow = interval_s > SLOW_S
+    fitting = [t for t in trains if _fits(t, trip, slack_s=interval_s if slow else 0.0)]
     if fitting:
         train = min(fitting, key=lambda t: (not t.raised, _unlikeness(t, trip)))
         at, train = trains.index(train), _join(train, trip)
@@ -229,7 +106,7 @@ def _take_trip(
         at = len(trains)
         trains.append(train)
     busy = any(t.raised for t in trains if t is not trains[at])
-    trains[at] = _tell(train, found, wait=busy or train.count < _needed(train, appliances, slow=slow))
+    trains[at] = _tell(train, found, wait=busy or train.count < _needed(train, appliances, interval_s=interval_s))
 
 
 def level(declared: DeclaredStatus) -> Level:
@@ -244,14 +121,16 @@ def level(declared: DeclaredStatus) -> Level:
     return Level.YELLOW if declared is DeclaredStatus.PERMITTED_WORK else Level.ORANGE
 
 
-def _fits(train: Train, pulse: Pulse) -> bool:
+def _fits(train: Train, pulse: Pulse, *, slack_s: float) -> bool:
+    """Whether a pulse may be a train's next; lengths are known to `slack_s`, the interval of a meter that is read
+    seldom."""
     last = train.pulses[-1]
     pause_s = pulse.start_s - last.end_s
     ratio = SIZE_RATIO_BESIDE if hidden(pulse.base_w, pulse.size_w, pulse.noise_w) else SIZE_RATIO
     return (
         MIN_PAUSE_S <= pause_s <= train.longest_pause_s
         and 1 / ratio <= pulse.size_w / train.size_w <= ratio
-        and 1 / LENGTH_RATIO <= pulse.duration_s / train.length_s <= LENGTH_RATIO
+        and max(pulse.duration_s, train.length_s) - slack_s <= LENGTH_RATIO * min(pulse.duration_s, train.length_s)
     )
 
 
@@ -314,7 +193,7 @@ def _take_unseen(trains: list[Train], now_s: float, found: list[Transition], app
         joined = _join(train, _unseen(train.next, train.next_due_s))
         busy = any(t.raised and t is not train for t in trains)
         trains[trains.index(train)] = _tell(
-            joined, found, wait=busy or joined.count < _needed(joined, appliances, slow=False)
+            joined, found, wait=busy or joined.count < _needed(joined, appliances, interval_s=1.0)
         )
     return trains
 
@@ -324,39 +203,50 @@ def _unlikeness(train: Train, pulse: Pulse) -> float:
 
 
 def _join(train: Train, pulse: Pulse) -> Train:
-    return replace(train, pulses=(*train.pulses, pulse)[-_KEEP:], count=train.count + 1, next=None)
+    return replace(train, pulses=(*train.pulses, pulse)[-KEEP:], count=train.count + 1, next=None)
 
 
-def _needed(train: Train, appliances: Appliances, *, slow: bool) -> int:
+def _needed(train: Train, appliances: Appliances, *, interval_s: float) -> int:
     """How many trips it takes to be sure: two, as a rule.
 
-    A motor whose power never changes and that rests longer than it works lifts nothing as long as that lasts: rather
-    a small pump. Without a motor's start (soft starters ramp, which counts as one) it may be a compressor that turns
-    already, or something that heats or welds: always the same power, or a length that is never the same. On top of
-    a running machine a start may drown in noise. A meter that is read too seldom to show a start (`slow`) pays with
-    some trips more.
+    An arc is none. What stands on a base that a machine of its size would draw unloaded and shows no start is rather
+    a compressor that turns already. A small motor whose power never changes and that rests longer than it works lifts
+    nothing as long as that lasts: rather a pump in a pit. A small load without a motor's start (soft starters ramp,
+    which counts as one; all three phases alike count, too) may heat: `_needed_of_switched`. A meter that is read too
+    seldom to show a start pays with some trips more for what is as small as a household's, or a few readings long.
     """
     if train.flickers:
         return _NEVER
-    if train.starts:
-        return _NEVER if train.steady and train.pause_s > RESTS_OF_A_PUMP * train.length_s else TRIPS
-    if slow:
-        return TRIPS if train.size_w > HOUSEHOLD_W else TRIPS_UNRHYTHMIC
+    slow = interval_s > SLOW_S
+    if not train.starts and any(p.idles for p in train.pulses):
+        return TRIPS_OF_HEATER if not slow and not train.steady and not train.switched_alike else _NEVER
+    readings = train.length_s / interval_s
+    if not train.starts and train.on_an_idling_machine:
+        return TRIPS_UNRHYTHMIC if train.rhythmic and not slow else TRIPS_OF_HEATER
+    if train.size_w > LARGE_W:
+        return TRIPS if readings >= 2 else TRIPS_UNRHYTHMIC
+    trips = TRIPS if readings >= _CLEAR_READINGS else TRIPS_UNRHYTHMIC
+    if train.starts or train.on_three_phases:
+        return _NEVER if train.steady and train.pause_s > RESTS_OF_A_PUMP * train.length_s else trips
+    if slow and train.size_w > HOUSEHOLD_W:
+        return trips
     if train.steady or train.switched_alike:
-        return _needed_of_switched(train, appliances)
-    if all(p.idles for p in train.pulses) or appliances.knows(train.size_w):
-        return TRIPS_OF_HEATER
-    return TRIPS if train.rhythmic else TRIPS_UNRHYTHMIC
+        return _needed_of_switched(train, appliances, slow=slow)
+    if appliances.knows(train.size_w):
+        return _NEVER if slow else TRIPS_OF_HEATER
+    return TRIPS if train.rhythmic and not slow else TRIPS_UNRHYTHMIC
 
 
-def _needed_of_switched(train: Train, appliances: Appliances) -> int:
-    """The same power, switched on and off without a start: a heater, a plate, a compressor that turns already; but a
-    hoist, too, for a meter that smooths. Only the rhythm tells."""
-    if train.size_w <= HOUSEHOLD_W:
-        return TRIPS_UNRHYTHMIC if train.to_the_second and not appliances.knows(train.size_w) else _NEVER
-    if any(p.idles for p in train.pulses) or not train.rhythmic:
+def _needed_of_switched(train: Train, appliances: Appliances, *, slow: bool) -> int:
+    """The same power, switched on and off without a start: a heater or a plate; but a hoist, too, for a meter that
+    smooths. Only the rhythm tells, and what the site is known to use."""
+    if train.size_w > HOUSEHOLD_W:
+        return TRIPS if train.rhythmic else TRIPS_UNRHYTHMIC
+    if appliances.knows(train.size_w):
         return _NEVER
-    return TRIPS_UNRHYTHMIC if train.pulses[-1].base_w > train.size_w / 4 else TRIPS
+    if train.size_w > _KETTLE_W:
+        return TRIPS if train.rhythmic and not slow else TRIPS_OF_HEATER
+    return TRIPS_UNRHYTHMIC if train.to_the_second and not slow else _NEVER
 
 
 def _tell(train: Train, found: list[Transition], *, wait: bool) -> Train:
