@@ -193,15 +193,15 @@ def test_an_enrolled_node_stays_on_its_own_topics_and_a_recorded_command_is_of_n
     until(lambda: [m.payload for m in spy] == [b"own"])
     agent = Agent(settings, path)
     agent.start()
-    until(lambda: agent.publisher.connected)
+    until(lambda: agent.declared.current().version > 0)  # what comes from the service comes: it is subscribed
     now_ms = SystemClock().wall_ms()
     command = Command(
         site_id="s1", node_id="node-1", command_id="c1", name="ping", issued_at_ms=now_ms, expires_at_ms=now_ms + 60_000
     )
     recorded = wire.seal(service.signing_key, command)
     for _ in range(2):
-        cloud.publish(topics.topic("s1", "node-1", Channel.COMMAND), recorded)
         before = len(spy)
+        cloud.publish(topics.topic("s1", "node-1", Channel.COMMAND), recorded)
         until(lambda before=before: len(spy) > before)  # type: ignore[misc]  # mypy cannot infer a lambda with a bound default
     assert [wire.decode(Reply, m.payload).reason for m in spy[1:]] == ["alive", "replayed"]
     for session in (node, cloud):
