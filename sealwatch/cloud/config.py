@@ -152,6 +152,13 @@ class TelemetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
         "embedded"
     )
     url: Annotated[str, Meta(pattern=r"^(https?://[^/]+.*)?$", description="Of the server.")] = ""
+    query_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^/]+.*)?$",
+            description="VictoriaMetrics cluster only: where it is asked, while `url` is where it is written to.",
+        ),
+    ] = ""
     bucket: Annotated[
         str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Bucket (2.x) or database (1.x, 3.x).")
     ] = "sealwatch"
@@ -226,6 +233,8 @@ class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 def load_cloud(path: Path) -> CloudSettings:
     """Read and check the service's configuration. Raises SettingsError."""
     cloud = settings.load(CloudSettings, path)
+    if cloud.telemetry.engine != "victoria" and cloud.telemetry.query_url:
+        raise SettingsError(f"{path}: telemetry.query_url: only a VictoriaMetrics cluster has one; take the line out")
     if cloud.telemetry.engine != "embedded" and not cloud.telemetry.url:
         raise SettingsError(f"{path}: telemetry: engine {cloud.telemetry.engine} wants the url of its server")
     if cloud.web.login == "accounts" and cloud.web.access_token:

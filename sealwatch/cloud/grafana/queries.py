@@ -151,10 +151,9 @@ class Measure:
     whole: bool = False
     legend: str = ""
 
-    @property
-    def field(self) -> str:
+    def _field(self, tier: Tier) -> str:
         """The stored field: of a roll-up the one that fits the aggregate."""
-        if self.tier is Tier.RAW:
+        if tier is Tier.RAW:
             return self.metric
         return f"{self.aggregate if self.aggregate in {'min', 'max', 'mean'} else 'mean'}_{self.metric}"
 
@@ -172,7 +171,7 @@ class Measure:
         group = f" GROUP BY {', '.join(groups)}" if groups else ""
         fill = "" if self.whole else " fill(none)"
         query = (
-            f'SELECT {self.aggregate}("{self.field}") AS "value" FROM "{self.tier}" '  # noqa: S608 - names of ours
+            f'SELECT {self.aggregate}("{self._field(self.tier)}") AS "value" FROM "{self.tier}" '  # noqa: S608 - names of ours
             f"WHERE {where} AND $timeFilter{group}{fill}"
         )
         alias = (self.legend or "{by}").replace("{by}", f"$tag_{self.by}" if self.by else "")
@@ -182,11 +181,12 @@ class Measure:
 
     def _metrics(self, sources: Sources, ref_id: str) -> MetricsQuery:
         over_time, over_series = _METRICSQL[self.aggregate]
-        tier = Tier.HOURS if self.tier is Tier.DAYS else self.tier  # fast enough without roll-ups of days
+        # Fast enough without roll-ups of days; those of minutes come once an hour, too late for a day's view.
+        tier = {Tier.DAYS: Tier.HOURS, Tier.MINUTES: Tier.RAW}.get(self.tier, self.tier)
         labels = 'county="$county"' + (',site_id="$site"' if self.site else "")
         window = "$__range" if self.whole else self.window or "$__interval"
         by = f" by ({self.by})" if self.by else ""
-        expr = f"{over_series}({over_time}({tier}_{self.field}{{{labels}}}[{window}])){by}"
+        expr = f"{over_series}({over_time}({tier}_{self._field(tier)}{{{labels}}}[{window}])){by}"
         legend = (self.legend or "{by}").replace("{by}", f"{{{{{self.by}}}}}" if self.by else "")
         return MetricsQuery(expr, sources.series(tier), ref_id=ref_id, legend=legend, instant=self.whole)
 

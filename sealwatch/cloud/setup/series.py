@@ -28,7 +28,7 @@ def make_series(plan: Plan) -> Told:
         SqliteTelemetry(plan.data / EMBEDDED).close()
         return (skipped if there else done)("series.embedded", file=plan.data / EMBEDDED)
     if plan.engine == "victoria":
-        store = VictoriaTelemetry(settings.url)
+        store = VictoriaTelemetry(settings.url, query_url=settings.query_url)
         try:
             wrong = [step.detail for step in setup.check_victoria(store) if step.outcome == "cannot"]
         finally:

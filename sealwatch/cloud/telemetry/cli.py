@@ -16,6 +16,7 @@ from sealwatch.cloud.telemetry.setup import Step
 from sealwatch.cloud.telemetry.spool import Spool
 from sealwatch.cloud.telemetry.sqlite import SqliteTelemetry
 from sealwatch.cloud.telemetry.store import EMBEDDED, SPOOL, open_server, retention, token
+from sealwatch.cloud.telemetry.victoria import VictoriaTelemetry
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -89,6 +90,20 @@ def _retention(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _engine(settings: TelemetrySettings) -> tuple[str, str]:
+    """What answers. Raises TelemetryUnavailable, PointsRefused."""
+    if settings.query_url:
+        store = open_server(settings)
+        try:
+            if isinstance(store, VictoriaTelemetry):
+                store.check()
+        finally:
+            store.close()
+        return "victoria", "(cluster)"
+    with reader(settings.url, token(settings)) as client:
+        return setup.engine(client)
+
+
 def _status(arguments: argparse.Namespace) -> int:
     cloud, folder = _load(arguments)
     settings = cloud.telemetry
@@ -99,8 +114,7 @@ def _status(arguments: argparse.Namespace) -> int:
         return 0
     healthy = True
     try:
-        with reader(settings.url, token(settings)) as client:
-            kind, version = setup.engine(client)
+        kind, version = _engine(settings)
         print(f"{settings.url}: {kind} {version}".rstrip())
     except (TelemetryUnavailable, PointsRefused) as error:
         healthy = False

@@ -52,6 +52,9 @@ class Step:
     detail: str = ""
 
 
+_HOURLY: Final = Step(outcome="cannot", what="tasks", detail="run `sealwatch telemetry retention` each hour instead")
+
+
 def engine(client: httpx.Client) -> tuple[str, str]:
     """Which engine answers: ("influxdb1" | "influxdb2" | "influxdb3" | "victoria", version). Raises as `ask` does."""
     answer = call(client, "GET", "/ping")
@@ -244,6 +247,18 @@ def _influx3(client: httpx.Client, bucket: str, retention: Retention) -> list[St
 
 def check_victoria(store: VictoriaTelemetry) -> list[Step]:
     """VictoriaMetrics is set up by its command line: say what fits and what does not. Raises TelemetryUnavailable."""
+    if store.is_cluster:
+        store.check()
+        return [
+            Step(outcome="checked", what="queries", detail="the cluster answers at telemetry.query_url"),
+            Step(
+                outcome="cannot",
+                what="options of the cluster",
+                detail="its addresses do not tell them: see that every vmstorage has -retentionPeriod=5y, vmstorage "
+                "and vmselect have -dedup.minScrapeInterval=1ms, and vminsert has -replicationFactor=2",
+            ),
+            _HOURLY,
+        ]
     flags = store.flags()
     kept = flags.get("retentionPeriod", "1")
     steps = [
@@ -262,5 +277,5 @@ def check_victoria(store: VictoriaTelemetry) -> list[Step]:
             detail=f"-dedup.minScrapeInterval={dedup}; 1ms is wanted, so that a point sent twice counts once",
         )
     )
-    steps.append(Step(outcome="cannot", what="tasks", detail="run `sealwatch telemetry retention` each hour instead"))
+    steps.append(_HOURLY)
     return steps

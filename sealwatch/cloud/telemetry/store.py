@@ -38,7 +38,12 @@ def open_server(settings: TelemetrySettings, *, clock: Clock | None = None) -> I
     try:
         if settings.engine == "victoria":
             return VictoriaTelemetry(
-                settings.url, token=token(settings), county=settings.county, raw_days=settings.raw_days, clock=clock
+                settings.url,
+                query_url=settings.query_url,
+                token=token(settings),
+                county=settings.county,
+                raw_days=settings.raw_days,
+                clock=clock,
             )
         return InfluxTelemetry(
             settings.url,

@@ -40,15 +40,21 @@ class VictoriaTelemetry:
         self,
         url: str,
         *,
+        query_url: str = "",
         token: str = "",
         county: str = "",
         raw_days: int = 30,
         clock: Clock | None = None,
     ) -> None:
-        """`token` is for a proxy before it; the server itself asks for none. Raises ValueError for a bad URL."""
+        """`token` is for a proxy before it; the server itself asks for none.
+
+        A cluster is written to at `url` (``http://vminsert:8480/insert/0/influx``) and asked at `query_url`
+        (``http://vmselect:8481/select/0/prometheus``). Raises ValueError for a bad URL.
+        """
+        self.is_cluster = bool(query_url)
         self._county, self._raw_ms = county, raw_days * DAY_MS
         self._clock = clock or SystemClock()
-        self._reader = reader(url, token)
+        self._reader = reader(query_url or url, token)
         self._writer = LineWriter(url, token=token, org="sealwatch")
 
     def write(
@@ -172,9 +178,19 @@ class VictoriaTelemetry:
         )
 
     def started(self) -> str:
-        """When the server was started, in its own words. Raises TelemetryUnavailable."""
+        """When the server was started, in its own words. Raises TelemetryUnavailable.
+
+        Not asked of a cluster, where no address says it for every storage node; what one of them forgets when it is
+        killed is what its replicas are for (``-replicationFactor=2`` at ``vminsert``).
+        """
+        if self.is_cluster:
+            return "cluster"
         lines = ask(self._reader, "/metrics", {}).text.splitlines()
         return next((line for line in lines if line.startswith("vm_app_start_timestamp")), "")
+
+    def check(self) -> None:
+        """Whether it answers queries. Raises TelemetryUnavailable, PointsRefused."""
+        self._instant("1", self._clock.wall_ms())
 
     def flags(self) -> dict[str, str]:
         """The server's command line options, as it tells them."""

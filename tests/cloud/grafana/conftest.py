@@ -61,6 +61,9 @@ def now_ms() -> int:
 def ask_influx(now_ms: int) -> Iterator[Callable[[dict[str, Any], Asked], Rows]]:
     with influx1_or_skip() as server, reader(server.url, "") as client:
         set_up(client, bucket=BUCKET, org="", retention=Retention())
+        for tier in (Tier.MINUTES, Tier.HOURS, Tier.DAYS):  # the world brings its own roll-ups, whatever the hour
+            statement = f'DROP CONTINUOUS QUERY "{BUCKET}_to_{tier}" ON "{BUCKET}"'
+            client.post("/query", data={"q": statement}).raise_for_status()
         store = InfluxTelemetry(server.url, bucket=BUCKET, county=world.COUNTY)
         _fill(store, now_ms)
 
@@ -108,6 +111,7 @@ def _fill(store: InfluxTelemetry | VictoriaTelemetry, now_ms: int) -> None:
     store.write_blocks(list(world.rolled_points(now_ms, 6 * HOUR_MS)), tier=Tier.HOURS)
     if isinstance(store, InfluxTelemetry):
         store.write_blocks(list(world.rolled_points(now_ms, DAY_MS)), tier=Tier.DAYS)
+        store.write_blocks(list(world.rolled_points(now_ms, HOUR_MS)), tier=Tier.MINUTES)
 
 
 @pytest.fixture(scope="session")

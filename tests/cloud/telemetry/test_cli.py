@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from sealwatch.base.broker import free_port
+from sealwatch.base.clock import SystemClock
 from sealwatch.cli import main
 from sealwatch.cloud.config import TelemetrySettings, load_cloud
 from sealwatch.cloud.telemetry.spooled import GuardedTelemetry, SpooledTelemetry
@@ -47,6 +50,37 @@ def test_victoriametrics_is_checked(tmp_path: Path, victoria: Victoria, capsys: 
     file = config(tmp_path, f'engine = "victoria"\nurl = "{victoria.url}"')
     assert main(["telemetry", "init", "--config", file]) == 0
     assert "cannot   tasks" in capsys.readouterr().out
+
+
+def test_a_cluster_is_written_at_one_address_and_asked_at_another(
+    tmp_path: Path, victoria: Victoria, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A single server answers under the ends of the cluster's paths: no cluster is at hand."""
+    urls = f'engine = "victoria"\nurl = "{victoria.url}/influx"\nquery_url = "{victoria.url}/prometheus"\ncounty = "c1"'
+    file = config(tmp_path, urls)
+    for command in ("init", "retention", "status"):
+        assert main(["telemetry", command, "--config", file]) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert "checked  queries" in said
+    assert "-replicationFactor=2" in said
+    assert "victoria (cluster)" in said
+    store = open_store(load_cloud(Path(file)).telemetry, tmp_path / "data")
+    assert isinstance(store, SpooledTelemetry)
+    now_ms = SystemClock().wall_ms()
+    store.write(site_id="s1", node_id="n1", source_id="m", at_ms=[now_ms], values={"active_power_w": [5.0]})
+    pause, until_s = threading.Event(), time.monotonic() + 20
+    while store.spool.state().points and time.monotonic() < until_s:
+        pause.wait(0.02)
+    victoria.flush()
+    found = store.read(site_id="s1", metric="active_power_w", from_ms=now_ms - 1000, to_ms=now_ms)
+    assert list(found["m"].values) == [5.0]
+    store.close()
+
+
+def test_an_address_for_queries_belongs_to_a_cluster_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = config(tmp_path, 'engine = "influxdb"\nurl = "http://127.0.0.1:1"\nquery_url = "http://127.0.0.1:2"')
+    assert main(["telemetry", "status", "--config", file]) == 2
+    assert "telemetry.query_url" in capsys.readouterr().err
 
 
 def test_a_server_that_is_away_is_a_failed_command_in_one_sentence(

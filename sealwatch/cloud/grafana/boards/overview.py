@@ -151,7 +151,9 @@ BOARD: Final = Board(
             height=10,
             questions=[
                 Records(sql=_DECLARED),
-                Measure(metric="active_power_w", aggregate="max", by="site_id", site=False, whole=True),
+                Measure(
+                    metric="active_power_w", aggregate="max", by="site_id", site=False, whole=True, tier=Tier.MINUTES
+                ),
             ],
             join="site_id",
             sort="value",

@@ -19,7 +19,7 @@ _WATTS: Final = ((None, "green"), (1500, "yellow"), (3000, "orange"), (10000, "d
 
 
 def _whole(aggregate: Aggregate) -> Measure:
-    return Measure(metric="active_power_w", aggregate=aggregate, by="site_id", site=False, whole=True)
+    return Measure(metric="active_power_w", aggregate=aggregate, by="site_id", site=False, whole=True, tier=Tier.HOURS)
 
 
 BOARD: Final = Board(
