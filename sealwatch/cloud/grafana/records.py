@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-VIEWS: Final = ("sites", "incidents", "alarms", "pages", "nodes", "permits")
+VIEWS: Final = ("sites", "incidents", "alarms", "pages", "nodes", "permits", "check_ins")
 _ROLE = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
 _COUNTY = re.compile(r"^[A-Za-z0-9_-]{1,32}$")
 
@@ -63,6 +63,27 @@ SELECT p.permit_id, p.site_id, s.name_zh AS site_zh, s.name_en AS site_en, p.fro
        to_timestamp(coalesce(p.ended_at_ms, p.to_ms) / 1000.0) AS to_at, p.from_hour, p.to_hour,
        p.max_power_w, p.max_people, p.purpose
 FROM public.permits p JOIN grafana.sites s USING (site_id);
+
+CREATE OR REPLACE VIEW grafana.check_ins WITH (security_barrier) AS
+SELECT e.incident_id, i.site_id, i.site_zh, i.site_en, i.level, i.opened_at, i.opened_at_ms, e.taken_ms,
+       to_timestamp(e.taken_ms / 1000.0) AS taken_at, coalesce(n.name, e.person_id) AS person, e.accuracy_m,
+       -- Haversine on a sphere of the earth's mean radius; both positions are WGS 84. `least` alone would skip a null.
+       CASE WHEN way.h IS NOT NULL THEN 2 * 6371008.8 * asin(sqrt(least(1, way.h))) END AS distance_m,
+       e.pictures
+FROM (
+  SELECT v.incident_id, coalesce((v.detail ->> 'taken_at_ms')::bigint, v.at_ms) AS taken_ms,
+         regexp_replace(v.actor, '^person:', '') AS person_id,
+         (v.detail ->> 'accuracy_m')::float AS accuracy_m, (v.detail ->> 'latitude_deg')::float AS latitude_deg,
+         (v.detail ->> 'longitude_deg')::float AS longitude_deg,
+         coalesce(json_array_length(v.detail -> 'attachments'), 0) AS pictures
+  FROM public.incident_events v WHERE v.kind IN ('arrived', 'checked_in')
+) e
+JOIN grafana.incidents i USING (incident_id) JOIN grafana.sites s USING (site_id)
+CROSS JOIN LATERAL (
+  SELECT power(sin(radians(e.latitude_deg - s.latitude_deg) / 2), 2) + cos(radians(s.latitude_deg))
+         * cos(radians(e.latitude_deg)) * power(sin(radians(e.longitude_deg - s.longitude_deg) / 2), 2) AS h
+) way
+LEFT JOIN public.people n ON n.person_id = e.person_id;
 """
 
 

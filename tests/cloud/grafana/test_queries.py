@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from sealwatch.cloud.grafana import alerts
+from sealwatch.cloud.grafana import alerts, records
 from sealwatch.cloud.grafana.boards import BOARDS
 from sealwatch.cloud.grafana.panels import Board, Look, render
 from sealwatch.cloud.grafana.queries import Engine, Measure, Sources
@@ -83,6 +83,21 @@ def test_figures_are_right_not_only_there(ask_records: Ask, now_ms: int) -> None
     assert {row["site_id"]: float(row["value"]) for row in answer(5)} == {"s1": 3.0, "s2": 3.0, "s3": 3.0}
 
 
+def test_check_ins_tell_who_was_how_near_and_how_soon(ask_records: Ask, now_ms: int) -> None:
+    board = next(board for board in BOARDS if board.key == "closure")
+    made = dict(zip((p.key for p in board.panels), render(board, look(Engine.INFLUXDB))["panels"], strict=True))
+    asked = Asked(now_ms - 86_400_000, now_ms)
+    rows = ask_records(made["check_ins"]["targets"][0], asked)
+    assert {row["person"] for row in rows} == {"姓wang", "desk"}
+    sent = next(row for row in rows if row["incident_id"] == "s1-closed")
+    assert (round(sent["distance_m"]), sent["accuracy_m"], sent["pictures"]) == (111, 8.0, 2)
+    plain = next(row for row in rows if row["incident_id"] == "s1-open")
+    assert (plain["distance_m"], plain["pictures"]) == (None, 0)
+    arrivals = {row["level"]: float(row["median_s"]) for row in ask_records(made["arrivals"]["targets"][0], asked)}
+    assert arrivals == {"red": 40.0, "orange": 2 * 86_400.0}
+    assert ask_records(made["on_site"]["targets"][0], asked) == [{"value": 1.0}]
+
+
 def test_power_is_the_same_from_both_engines(ask_influx: Ask, ask_victoria: Ask, now_ms: int) -> None:
     asked = Asked(now_ms - 86_400_000, now_ms)
     answers = []
@@ -95,7 +110,7 @@ def test_power_is_the_same_from_both_engines(ask_influx: Ask, ask_victoria: Ask,
 
 def test_a_county_sees_its_own_sites_and_nothing_else(as_county: Callable[[str], psycopg.Connection[Any]]) -> None:
     for county, own in ((world.COUNTY, set(world.SITES)), (world.OTHER, {"x1", "x2", "x3"})):
-        for view in ("sites", "incidents", "alarms", "pages", "nodes"):
+        for view in records.VIEWS:
             rows = as_county(county).execute(f"SELECT DISTINCT site_id FROM grafana.{view}".encode()).fetchall()
             assert {row[0] for row in rows} == own, view
 

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from sealwatch.cloud.db.duty_tables import WorkPermit
-from sealwatch.cloud.db.tables import AlarmRecord, Incident, Node, Page, Person, Site
+from sealwatch.cloud.db.tables import AlarmRecord, Incident, IncidentEvent, Node, Page, Person, Site
 from sealwatch.cloud.telemetry.catalogue import CATALOGUE
 from sealwatch.cloud.telemetry.columns import Columns
 from sealwatch.cloud.telemetry.reading import DAY_MS, HOUR_MS
@@ -75,6 +75,7 @@ def fill(session: Session, now_ms: int) -> None:
             _case(session, site_id, now_ms, opened_ms=now_ms - 2 * DAY_MS, closed=False)
             _case(session, site_id, now_ms, opened_ms=now_ms - 60_000, closed=True)
             _pages(session, site_id, now_ms)
+            _check_ins(session, site_id, now_ms, 42.1 + i / 100)
             _permit(session, site_id, "repair", now_ms - DAY_MS, now_ms + DAY_MS)
             _permit(session, site_id, "long ago", now_ms - 90 * DAY_MS, now_ms - 80 * DAY_MS)
 
@@ -144,6 +145,20 @@ def _case(session: Session, site_id: str, now_ms: int, *, opened_ms: int, closed
             captured_at_ms=now_ms - 60_000,
         )
     )
+
+
+def _check_ins(session: Session, site_id: str, now_ms: int, latitude_deg: float) -> None:
+    """Wang stands 111 m north of the closed case's site with two pictures; the desk noted the other's plainly."""
+    sent = {"key": "k", "taken_at_ms": now_ms - 20_000, "latitude_deg": latitude_deg + 0.001, "accuracy_m": 8.0}
+    sent |= {"longitude_deg": 124.9, "attachments": ["a", "b"], "note": ""}
+    for incident, kind, actor, detail in (
+        ("closed", "arrived", "person:wang", sent),
+        ("open", "arrived", "desk", {"attachments": []}),
+        ("open", "checked_in", "desk", {"taken_at_ms": None, "latitude_deg": None, "attachments": []}),
+    ):
+        row = IncidentEvent(incident_id=f"{site_id}-{incident}", at_ms=now_ms, kind=kind, actor=actor, reason=kind)
+        row.detail = detail
+        session.add(row)
 
 
 def _pages(session: Session, site_id: str, now_ms: int) -> None:

@@ -1,6 +1,6 @@
-"""Patrol and closure: what incidents turned out to be, how long they took, how many were false.
+"""Patrol and closure: who was on site, what incidents turned out to be, how long they took, how many were false.
 
-Patrols have no tables yet; their panels come with them.
+A patrol is a check-in of an inspector who answered an incident. Rounds that no incident asked for are recorded nowhere.
 """
 
 from __future__ import annotations
@@ -36,6 +36,23 @@ FROM grafana.incidents WHERE $__timeFilter(opened_at) GROUP BY 1, 2 ORDER BY 3 D
 _OLD: Final = """
 SELECT opened_at, level, site_{lang} AS site, state, incident_id FROM grafana.incidents
 WHERE state <> 'closed' AND opened_at < now() - interval '24 hours' ORDER BY opened_at LIMIT 100
+"""
+_CHECK_INS: Final = """
+SELECT taken_at, site_{lang} AS site, person, level, distance_m, accuracy_m, pictures, incident_id
+FROM grafana.check_ins WHERE $__timeFilter(taken_at) ORDER BY taken_at DESC LIMIT 200
+"""
+_ARRIVALS: Final = """
+SELECT level, count(*) AS incidents, percentile_cont(0.5) WITHIN GROUP (ORDER BY way_s) AS median_s,
+  max(way_s) AS longest_s
+FROM (
+  SELECT incident_id, level, (min(taken_ms) - min(opened_at_ms)) / 1000.0 AS way_s
+  FROM grafana.check_ins WHERE $__timeFilter(taken_at) GROUP BY incident_id, level
+) first_arrivals GROUP BY level ORDER BY level
+"""
+_ON_SITE: Final = """
+SELECT count(*) FILTER (WHERE EXISTS (SELECT FROM grafana.check_ins c WHERE c.incident_id = i.incident_id))::float
+  / nullif(count(*), 0) AS value
+FROM grafana.incidents i WHERE closure IS NOT NULL AND $__timeFilter(closed_at)
 """
 
 BOARD: Final = Board(
@@ -112,6 +129,45 @@ BOARD: Final = Board(
                 "level": Column(words="level"),
                 "site": Column(),
                 "state": Column(words="state"),
+                "incident_id": Column(link="incident"),
+            },
+        ),
+        Panel(
+            key="on_site",
+            kind="stat",
+            width=4,
+            height=10,
+            questions=[Records(sql=_ON_SITE)],
+            unit="percentunit",
+            thresholds=((None, "red"), (0.5, "orange"), (0.9, "green")),
+        ),
+        Panel(
+            key="arrivals",
+            kind="table",
+            width=8,
+            height=10,
+            questions=[Records(sql=_ARRIVALS)],
+            columns={
+                "level": Column(words="level"),
+                "incidents": Column(),
+                "median_s": Column(unit="s"),
+                "longest_s": Column(unit="s"),
+            },
+        ),
+        Panel(
+            key="check_ins",
+            kind="table",
+            width=12,
+            height=10,
+            questions=[Records(sql=_CHECK_INS)],
+            columns={
+                "taken_at": Column(unit="dateTimeAsLocal"),
+                "site": Column(),
+                "person": Column(),
+                "level": Column(words="level"),
+                "distance_m": Column(unit="lengthm"),
+                "accuracy_m": Column(unit="lengthm"),
+                "pictures": Column(),
                 "incident_id": Column(link="incident"),
             },
         ),

@@ -73,6 +73,7 @@ BOARD: Final = Board(
             questions=[
                 Measure(metric="person_in_count", aggregate="sum", legend="in {by}"),
                 Measure(metric="person_out_count", aggregate="sum", legend="out {by}"),
+                Measure(metric="vehicle_in_count", aggregate="sum", legend="vehicle in {by}"),
                 Measure(metric="vehicle_out_count", aggregate="sum", legend="vehicle out {by}"),
             ],
             custom=BARS,
