@@ -146,9 +146,9 @@ class Analyser:
         power_w = np.abs(power_w)
         edges = self._finder.feed(t_s, power_w, np.abs(phases_w) if phases_w is not None else None)
         horizon_s = self._finder.horizon_s
-        self._square, own = square.advance(self._square, edges)
+        self._square, own, waves = square.advance(self._square, edges, horizon_s)
         self._pulses, done = pulses.advance(self._pulses, own)
-        self._hoist, hoisting = hoist.advance(
+        self._hoist, hoisting, trains = hoist.advance(
             self._hoist, done.trips, horizon_s, self._appliances, interval_s=self._interval_s, starts=done.starts
         )
         self._appliances = appliances.advance(self._appliances, done.pulses, self._offset_s)
@@ -158,6 +158,7 @@ class Analyser:
         verdicts += self._slow_rules(t_s, power_w, own, horizon_s, done.pulses)
         told = sorted((v for v in verdicts if v is not None), key=lambda v: v.transition.at_s)
         happened = [*events.of_edges(self._last_edge, own), *events.of_pulses(done.pulses)]
+        happened += [*events.of_trains(trains), *events.of_waves(waves)]
         self._last_edge = own[-1] if own else self._last_edge
         happened.sort(key=lambda e: e.t_s)
         return Findings(edges, done.pulses, happened, told)

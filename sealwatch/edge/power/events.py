@@ -1,4 +1,7 @@
-"""What happened on the wire, in the vocabulary of the field: step, pulse, plateau, ramp, square wave; else unknown."""
+"""What happened on the wire, in the vocabulary of the field: step, pulse, plateau, ramp, pulse train, square wave.
+
+What a load is stays open: a train of pulses is ``hoist_like`` or ``unlike_a_hoist``, a square wave is compressor-like.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ from dataclasses import dataclass, field
 
 from sealwatch.edge.power.edges import Edge
 from sealwatch.edge.power.pulses import Pulse
+from sealwatch.edge.power.rules import Transition
 from sealwatch.edge.power.rules.train import MAX_TRIP_S
+from sealwatch.edge.power.square import Wave
 
 RAMP_W = 1000.0
 RAMP_SHARE = 0.15
@@ -60,3 +65,25 @@ def of_pulses(pulses: Sequence[Pulse]) -> list[Event]:
         kind = "plateau" if plateau else "pulse"
         events.append(Event(pulse.end_s, kind, "end", start, numbers, pulse.phases))
     return events
+
+
+def of_trains(over: Sequence[Transition]) -> list[Event]:
+    """Trains of pulses that are over: how many, how far apart, how regular, how large, the energy of a trip."""
+    return [
+        Event(train.at_s, "pulse_train", "end", train.reason, {**train.numbers, "started_s": train.started_s})
+        for train in over
+    ]
+
+
+def of_waves(waves: Sequence[Wave]) -> list[Event]:
+    """Square waves that have shown themselves, or have ended."""
+    return [
+        Event(
+            wave.at_s,
+            "square_wave",
+            "end" if wave.over else "start",
+            "levels_alternate",
+            {"size_w": wave.state.rise_w, "fall_w": wave.state.fall_w, "started_s": wave.state.since_s},
+        )
+        for wave in waves
+    ]

@@ -27,12 +27,13 @@ def replay(path: Path, declared: DeclaredStatus) -> Iterator[dict[str, Any]]:
     rows = Rows()
     analyser: Analyser | None = None
     counts: Counter[str] = Counter()
-    first_s = last_s = energy_wh = 0.0
+    first_s = last_s = energy_wh = interval_s = 0.0
     begun_s = time.perf_counter()
     for t_s, power_w, phases_w in read_power(path, rows):
         if analyser is None:
             first_s = float(t_s[0])
-            analyser = Analyser(declared, interval_s=float(np.median(np.diff(t_s))) if len(t_s) > 1 else 1.0)
+            interval_s = float(np.median(np.diff(t_s))) if len(t_s) > 1 else 1.0
+            analyser = Analyser(declared, interval_s=interval_s)
         found = analyser.feed(t_s, power_w, phases_w)
         lines = [event_line(e) for e in found.events] + [alarm_line(v, declared) for v in found.verdicts]
         lines.sort(key=lambda line: line["t_s"])
@@ -53,6 +54,7 @@ def replay(path: Path, declared: DeclaredStatus) -> Iterator[dict[str, Any]]:
         "rows_out_of_order": rows.out_of_order,
         "from_s": first_s,
         "to_s": last_s,
+        "interval_s": round(interval_s, 3),
         "energy_kwh": round(energy_wh / 1000, 3),
         "declared": declared.value,
         "events": {k.split(":", 1)[1]: n for k, n in sorted(counts.items()) if k.startswith("event:")},

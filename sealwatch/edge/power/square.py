@@ -23,13 +23,15 @@ _KEEP = 10
 
 @dataclass(frozen=True, slots=True)
 class SquareState:
-    """`rises_w`, `falls_w`: sizes of the last edges that alternated; once `known`, what the wave looks like."""
+    """`rises_w`, `falls_w`: sizes of the last edges that alternated, from `since_s` on; once `known`, what the
+    wave looks like."""
 
     rises_w: tuple[float, ...] = ()
     falls_w: tuple[float, ...] = ()
     last_s: float = 0.0
     loaded: bool = False
     known: bool = False
+    since_s: float = 0.0
 
     @property
     def rise_w(self) -> float:
@@ -40,10 +42,22 @@ class SquareState:
         return statistics.median(self.falls_w)
 
 
-def advance(state: SquareState, edges: Iterable[Edge]) -> tuple[SquareState, list[Edge]]:
-    """The edges that remain when the wave's own are taken out, with the wave taken off their levels."""
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """A square wave that has become known at `at_s`, or whose last edge was then (`over`)."""
+
+    at_s: float
+    over: bool
+    state: SquareState
+
+
+def advance(state: SquareState, edges: Iterable[Edge], horizon_s: float) -> tuple[SquareState, list[Edge], list[Wave]]:
+    """The edges (all up to `horizon_s`) that remain when the wave's own are taken out, with the wave taken off their
+    levels; waves that began or ended."""
     left: list[Edge] = []
+    waves: list[Wave] = []
     for edge in edges:
+        before = state
         if edge.gap or edge.t_s - state.last_s > LONGEST_PHASE_S:
             state = SquareState(last_s=edge.t_s)
         if state.known:
@@ -52,7 +66,14 @@ def advance(state: SquareState, edges: Iterable[Edge]) -> tuple[SquareState, lis
         else:
             state = _watch(state, edge)
             left.append(edge)
-    return state, left
+        if before.known and not state.known:
+            waves.append(Wave(before.last_s, True, before))
+        elif state.known and not before.known:
+            waves.append(Wave(edge.t_s, False, state))
+    if state.known and horizon_s - state.last_s > LONGEST_PHASE_S:
+        waves.append(Wave(state.last_s, True, state))
+        state = SquareState(last_s=state.last_s)
+    return state, left, waves
 
 
 def _watch(state: SquareState, edge: Edge) -> SquareState:
@@ -68,12 +89,15 @@ def _watch(state: SquareState, edge: Edge) -> SquareState:
     starts = up and edge.peak_w - edge.before_w > 1.2 * size_w + 200
     if not (_IDLE_LOW <= idle_w / size_w <= _IDLE_HIGH) or starts:
         return SquareState(last_s=edge.t_s, loaded=up)
+    since_s = state.since_s
     if not alike or not alternates:
         own, other = (), ()
+    if not own and not other:
+        since_s = edge.t_s
     own = (*own, size_w)[-_KEEP:]
     rises, falls = (own, other) if up else (other, own)
     known = len(rises) >= CYCLES and len(falls) >= CYCLES
-    return SquareState(rises, falls, edge.t_s, up, known)
+    return SquareState(rises, falls, edge.t_s, up, known, since_s)
 
 
 def _known(state: SquareState, edge: Edge) -> tuple[SquareState, list[Edge]]:

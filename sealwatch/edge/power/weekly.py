@@ -5,124 +5,118 @@ from __future__ import annotations
 import argparse
 import html
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sealwatch.base import text
 from sealwatch.base.errors import CommandFailed, UsageError
-from sealwatch.contract.codes import DeclaredStatus, Level, Phase
+from sealwatch.contract.codes import DeclaredStatus, Level
 from sealwatch.edge.config import load_node
-from sealwatch.edge.power.edges import Array
 from sealwatch.edge.power.recorded import Rows, read_power
 from sealwatch.edge.power.replay import replay
 from sealwatch.edge.power.sentences import CHINA, kilowatts
+from sealwatch.edge.power.strips import (
+    ALARM_COLOURS,
+    DAY_S,
+    EVENT_COLOURS,
+    LONGEST_DAYS,
+    Span,
+    Strip,
+    collect,
+    draw,
+)
 
-_DAY_S = 86400
-_BINS_S = (120, 300, 900, 3600)
-_OFFSET_S = 8 * 3600
-_WIDTH, _HEIGHT, _LEFT = 960, 64, 96
-_LONGEST_DAYS = 400
-_COLOURS = {Level.RED: "#c62828", Level.ORANGE: "#ef6c00", Level.YELLOW: "#f9a825", Level.BLUE: "#1565c0"}
 _STYLE = (
     "body{font:14px/1.5 'Noto Sans CJK SC','Microsoft YaHei',sans-serif;margin:24px;max-width:1100px;color:#222}"
-    "h1{font-size:20px}.e{color:#666}svg{display:block}li{margin:4px 0}"
+    "h1{font-size:20px}.e{color:#666}svg{display:block}li{margin:4px 0}.k{display:inline-block;width:14px;height:8px;"
+    "margin:0 6px 0 18px}.g{stroke:#e4e8ea}.c{fill:none;stroke:#37474f;stroke-width:1}text{font-size:11px;fill:#607d8b}"
+    ".r{text-anchor:end}.d{font-size:12px;fill:#222}"
 )
 
 
-def by_day(path: Path) -> dict[int, Array]:
-    """Highest power (W) of every two minutes (or longer, for slow meters) of each day (UTC+8); NaN: not recorded."""
-    days: dict[int, Array] = {}
-    bin_s = 0
-    for t_s, power_w, _ in read_power(path, Rows()):
-        if not bin_s:
-            interval_s = float(np.median(np.diff(t_s))) if len(t_s) > 1 else 1.0
-            bin_s = next((b for b in _BINS_S if b >= interval_s), _BINS_S[-1])
-        slots = ((t_s + _OFFSET_S) // bin_s).astype(np.int64)
-        firsts = np.flatnonzero(np.diff(slots, prepend=slots[0] - 1))
-        for slot, peak in zip(slots[firsts], np.maximum.reduceat(power_w, firsts), strict=True):
-            day, place = divmod(int(slot), _DAY_S // bin_s)
-            row = days.setdefault(day, np.full(_DAY_S // bin_s, np.nan))
-            row[place] = np.fmax(row[place], peak)
-        if len(days) > _LONGEST_DAYS:
-            raise UsageError(f"{path}: more than {_LONGEST_DAYS} days; give a shorter recording")
-    return days
-
-
-def page(days: dict[int, Array], lines: list[dict[str, Any]]) -> str:
-    """The page: one strip a day, alarms as coloured bars under the curve, sentences below."""
-    top = max(float(np.nanmax(row)) for row in days.values()) or 1.0
-    alarms = _spans([line for line in lines if line["type"] == "alarm"])
-    summary = lines[-1]
-    strips = "".join(_strip(day, row, top, alarms) for day, row in sorted(days.items()))
-    said = {
-        language: text.say(
-            language,
-            "power.page.summary",
-            days=len(days),
-            kwh=f"{summary['energy_kwh']:.0f}",
-            kw=kilowatts(top),
-            alarms=len(alarms),
-        )
-        for language in ("zh", "en")
-    }
+def page(strips: Sequence[Strip], lines: Sequence[dict[str, Any]]) -> str:
+    """The page: strips with their scale, a legend, and the sentence of every alarm in both languages."""
+    alarms = _alarms(lines)
+    drawn = draw(
+        strips,
+        [
+            Span(a["started_s"], a["to_s"], ALARM_COLOURS[Level(a["level"])], html.escape(a["sentence_zh"]))
+            for a in alarms
+        ],
+        _events(lines),
+    )
     items = "".join(
-        f"<li><b style='color:{_COLOURS[Level(a['level'])]}'>●</b> {_moment(a['started_s'])} "
+        f"<li><b style='color:{ALARM_COLOURS[Level(a['level'])]}'>●</b> {_moment(a['started_s'])} "
         f"{html.escape(a['sentence_zh'])}<br><span class=e>{html.escape(a['sentence_en'])}</span></li>"
         for a in alarms
     )
-    if not items:
-        items = f"<li>{text.say('zh', 'power.page.none')} <span class=e>{text.say('en', 'power.page.none')}</span></li>"
+    items = items or f"<li>{_both('none')}</li>"
     title = f"{text.say('zh', 'power.page.title')} · {text.say('en', 'power.page.title')}"
+    zh, en = (_summary(language, strips, lines[-1], len(alarms)) for language in ("zh", "en"))
     return (
         f"<!doctype html><html lang=zh><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"
-        f"<h1>{title}</h1><p>{said['zh']}<br><span class=e>{said['en']}</span></p>{strips}<ul>{items}</ul></html>\n"
+        f"<h1>{title}</h1><p>{zh}<br><span class=e>{en}</span></p><p>{_legend()}</p>{drawn}"
+        f"<ul>{items}</ul></html>\n"
     )
 
 
-def _spans(alarms: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _summary(language: str, strips: Sequence[Strip], summary: dict[str, Any], alarms: int) -> str:
+    span_s = summary["to_s"] - summary["from_s"]
+    long = span_s >= DAY_S
+    amount = f"{span_s / DAY_S:.0f}" if long else f"{span_s / 3600:.1f}"
+    return text.say(
+        language,
+        "power.page.summary",
+        span=text.say(language, f"power.page.{'days' if long else 'hours'}", n=amount),
+        kwh=f"{summary['energy_kwh']:.0f}" if abs(summary["energy_kwh"]) >= 10 else f"{summary['energy_kwh']:.2f}",
+        kw=kilowatts(max(float(strip.high_w[strip.high_w == strip.high_w].max()) for strip in strips)),
+        alarms=alarms,
+    )
+
+
+def _legend() -> str:
+    """What the colours of the lanes mean."""
+    kinds = [(colour, _both(kind)) for kind, colour in EVENT_COLOURS.items()]
+    levels = [(colour, f"{_both('alarm')} {_both(level.value)}") for level, colour in ALARM_COLOURS.items()]
+    return "".join(f"<span class=k style='background:{colour}'></span>{name}" for colour, name in [*kinds, *levels])
+
+
+def _both(key: str) -> str:
+    return f"{text.say('zh', f'power.page.{key}')} <span class=e>{text.say('en', f'power.page.{key}')}</span>"
+
+
+def _events(lines: Sequence[dict[str, Any]]) -> list[Span]:
+    """What was recognised and is over; what still went on in the end reaches to it."""
+    open_ones: dict[str, dict[str, Any]] = {}
+    spans = []
+    for line in lines:
+        if line["type"] == "event" and line["kind"] in EVENT_COLOURS:
+            if line["phase"] == "start":
+                open_ones[line["kind"]] = line
+            else:
+                open_ones.pop(line["kind"], None)
+                spans.append(_event(line, line["t_s"]))
+    return spans + [_event(line, lines[-1]["to_s"]) for line in open_ones.values()]
+
+
+def _event(line: dict[str, Any], to_s: float) -> Span:
+    numbers = line["numbers"]
+    started_s = numbers.get("started_s", line["t_s"] - numbers.get("over_s", 0.0))
+    size_w = numbers.get("size_w", numbers.get("change_w", 0.0))
+    return Span(started_s, to_s, EVENT_COLOURS[line["kind"]], f"{size_w / 1000:.1f} kW")
+
+
+def _alarms(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One entry per alarm with its last sentence and its end."""
     spans: dict[tuple[str, float], dict[str, Any]] = {}
-    for line in alarms:
+    for line in lines:
+        if line["type"] != "alarm":
+            continue
         entry = spans.setdefault((line["kind"], line["started_s"]), dict(line))
         entry |= {"to_s": line["t_s"], "sentence_zh": line["sentence_zh"], "sentence_en": line["sentence_en"]}
-        entry["open"] = line["phase"] != Phase.END
     return sorted(spans.values(), key=lambda a: a["started_s"])
-
-
-def _strip(day: int, row: Array, top: float, alarms: list[dict[str, Any]]) -> str:
-    x = _LEFT + np.arange(len(row)) * (_WIDTH - _LEFT) / len(row)
-    y = _HEIGHT - 14 - (_HEIGHT - 20) * np.clip(np.nan_to_num(row), 0, None) / top
-    runs, begin = [], None
-    for k, known in enumerate([*np.isfinite(row).tolist(), False]):
-        if known and begin is None:
-            begin = k
-        elif not known and begin is not None:
-            points = " ".join(f"{x[i]:.1f},{y[i]:.1f}" for i in (range(begin, k) if k - begin > 1 else (begin, begin)))
-            runs.append(f"<polyline points='{points}' fill=none stroke='#37474f' stroke-width=1 />")
-            begin = None
-    start_s = day * _DAY_S - _OFFSET_S
-    bars = []
-    for alarm in alarms:
-        low, high = max(alarm["started_s"], start_s), min(alarm["to_s"], start_s + _DAY_S)
-        if low < high:
-            left, right = (_LEFT + (s - start_s) / _DAY_S * (_WIDTH - _LEFT) for s in (low, high))
-            colour = _COLOURS[Level(alarm["level"])]
-            bars.append(
-                f"<rect x={left:.1f} y={_HEIGHT - 11} width={max(2.0, right - left):.1f} height=6 fill='{colour}' />"
-            )
-    name = datetime.fromtimestamp(start_s, UTC).astimezone(CHINA).strftime("%m-%d %a")
-    ticks = "".join(_tick(hour) for hour in range(0, 24, 3))
-    label = f"<text x=4 y=34 font-size=12>{name}</text>"
-    return f"<svg width={_WIDTH} height={_HEIGHT} role=img>{ticks}{label}{''.join(runs)}{''.join(bars)}</svg>"
-
-
-def _tick(hour: int) -> str:
-    x = _LEFT + hour * (_WIDTH - _LEFT) / 24
-    line = f"<line x1={x:.1f} x2={x:.1f} y1=4 y2={_HEIGHT - 12} stroke='#eceff1' />"
-    return f"{line}<text x={x + 2:.1f} y=12 font-size=9 fill='#90a4ae'>{hour:02d}</text>"
 
 
 def _moment(at_s: float) -> str:
@@ -145,11 +139,19 @@ def run(arguments: argparse.Namespace) -> int:
     declared = load_node(arguments.config).declared_status if arguments.config else DeclaredStatus.POWER_CUT
     if arguments.declared:
         declared = DeclaredStatus(arguments.declared)
-    lines = [line for line in replay(arguments.file, declared) if line["type"] != "event"]
-    days = by_day(arguments.file)
+    lines = [line for line in replay(arguments.file, declared) if line.get("kind") != "step"]
+    summary = lines[-1]
+    if summary["to_s"] - summary["from_s"] > LONGEST_DAYS * DAY_S:
+        raise UsageError(f"{arguments.file}: more than {LONGEST_DAYS} days; give a shorter recording")
+    strips = collect(
+        read_power(arguments.file, Rows()),
+        from_s=summary["from_s"],
+        to_s=summary["to_s"],
+        interval_s=summary["interval_s"],
+    )
     try:
-        arguments.html.write_text(page(days, lines), encoding="utf-8")
+        arguments.html.write_text(page(strips, lines), encoding="utf-8")
     except OSError as error:
         raise CommandFailed(f"{arguments.html}: cannot be written: {error.strerror}") from None
-    sys.stdout.write(f"{arguments.html}: {len(days)} days\n")
+    sys.stdout.write(f"{arguments.html}: {_summary('en', strips, summary, len(_alarms(lines)))}\n")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -107,13 +108,52 @@ def test_a_slower_meter_is_analysed_at_its_own_pace(tmp_path: Path, capsys: pyte
     assert sizes == [15_000, -15_000]
 
 
-def test_the_week_is_drawn_with_what_was_recognised(tmp_path: Path) -> None:
-    out = tmp_path / "o.html"
-    assert cli.main(["profile", str(write(tmp_path / "a.csv", hoisting())), "--html", str(out)]) == 0
+def drawn(path: Path, out: Path) -> str:
+    assert cli.main(["profile", str(path), "--html", str(out), "--declared", "drainage_only"]) == 0
     page = out.read_text()
-    assert "<polyline" in page
-    assert "提升样脉冲" in page
     assert "http" not in page  # nothing is fetched from anywhere
+    return page
+
+
+def test_a_short_recording_fills_its_picture_with_a_scale_and_every_pulse_marked(tmp_path: Path) -> None:
+    page = drawn(write(tmp_path / "a.csv", hoisting()), tmp_path / "o.html")
+    assert page.count("<svg") == 1
+    assert re.findall(r">(\d\d:\d\d)</text>", page)[::3] == ["21:00", "21:30", "22:00", "22:30"]
+    assert "10 kW</text>" in page
+    assert page.count("<title>9.0 kW</title>") == 31
+    assert "31 次约 9 kW 的提升样脉冲" in page
+    assert "31 hoist-like pulses" in page
+
+
+def test_days_are_strips_on_one_scale_and_gaps_stay_open(tmp_path: Path) -> None:
+    times = [t for t in range(0, 3 * 86_400, 60) if not 100_000 < t < 110_000]
+    rows = "".join(f"{START_S + t},{2000 if t // 7200 % 2 else -200}\n" for t in times)
+    path = tmp_path / "a.csv"
+    path.write_text("t,active_power_w\n" + rows)
+    page = drawn(path, tmp_path / "o.html")
+    assert page.count("<svg") == 4  # from 21:00 on, midnights of UTC+8 apart
+    assert re.findall(r">(20\d\d-\d\d-\d\d)</text>", page) == [f"2024-05-0{d}" for d in (6, 7, 8, 9)]
+    assert [path.count("M") for path in re.findall(r"<path d='([^']*)'", page)] == [1, 1, 2, 1]
+    assert ">-1</text>" in page  # power that was given back lies below zero
+
+
+def test_a_compressor_is_a_square_wave_among_the_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cycle = np.concatenate((np.full(60, 50_000.0), np.full(40, 17_000.0)))
+    power = np.concatenate((np.full(300, 300.0), np.tile(cycle, 20), np.full(2000, 300.0)))
+    told = lines(capsys, str(write(tmp_path / "a.csv", power)), "--declared", "drainage_only")
+    waves = [line for line in told if line.get("kind") == "square_wave"]
+    assert [w["phase"] for w in waves] == ["start", "end"]
+    assert waves[1]["numbers"]["size_w"] == pytest.approx(33_000, rel=0.01)  # type: ignore[index]  # numbers is an object
+    assert told[-1]["alarms"] == {}
+
+
+def test_a_train_of_pulses_is_told_with_its_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = lines(capsys, str(write(tmp_path / "a.csv", hoisting())))
+    (train,) = [line for line in told if line.get("kind") == "pulse_train"]
+    assert train["reason"] == "hoist_like"
+    numbers = train["numbers"]
+    assert isinstance(numbers, dict)
+    assert (numbers["trips"], round(numbers["spacing_s"]), round(numbers["energy_per_trip_wh"])) == (31, 120, 225)
 
 
 @pytest.mark.shared_data

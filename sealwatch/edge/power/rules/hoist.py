@@ -65,26 +65,29 @@ def advance(
     *,
     interval_s: float = 1.0,
     starts: Sequence[Edge] = (),
-) -> tuple[HoistState, list[Transition]]:
+) -> tuple[HoistState, list[Transition], list[Transition]]:
     """Judge possible `trips` (in order of their end) and the time up to `horizon_s`.
+
+    Alarms come first, then every train of pulses that is over, told or not.
 
     A fall may have been offered with several rises; the pairing that repeats is the machine's. One activity is one
     alarm: while a train is raised, others that run at the same time stay silent. `starts`: what rose beside a larger
     machine, in order, as of a trip whose end may not be seen. `interval_s`: how often the meter is read.
     """
     found: list[Transition] = []
+    over: list[Transition] = []
     trains = list(state.trains)
     happened: list[tuple[float, Pulse | Edge]] = [(t.end_s, t) for t in trips]
     happened = sorted([*happened, *((s.t_s, s) for s in starts)], key=lambda item: item[0])
     for at_s, what in happened:
-        trains = _expire(_take_unseen(trains, at_s, found, appliances), at_s, found)
+        trains = _expire(_take_unseen(trains, at_s, found, appliances), at_s, found, over)
         if isinstance(what, Pulse):
             _take_trip(trains, what, found, appliances, interval_s=interval_s)
         else:
             trains = [_await(t, what) for t in trains]
     trains = trains[-_TRAINS:] if not any(t.raised for t in trains[:-_TRAINS]) else trains
-    trains = _expire(_take_unseen(trains, horizon_s, found, appliances), horizon_s, found)
-    return HoistState(tuple(trains)), found
+    trains = _expire(_take_unseen(trains, horizon_s, found, appliances), horizon_s, found, over)
+    return HoistState(tuple(trains)), found, over
 
 
 def _take_trip(
@@ -259,9 +262,14 @@ def _tell(train: Train, found: list[Transition], *, wait: bool) -> Train:
     return replace(train, raised=True, told=train.count)
 
 
-def _expire(trains: list[Train], now_s: float, found: list[Transition]) -> list[Train]:
-    over = sorted((t for t in trains if t.due_s <= now_s), key=lambda t: t.due_s)
-    found += [_transition(t, Phase.END, "no_pulse_for_three_periods", t.due_s) for t in over if t.raised]
+def _expire(trains: list[Train], now_s: float, found: list[Transition], over: list[Transition]) -> list[Train]:
+    """Trains that go on; those whose next pulse is overdue end, as alarms in `found` where they were told."""
+    for train in sorted((t for t in trains if t.due_s <= now_s), key=lambda t: t.due_s):
+        if train.raised:
+            found.append(_transition(train, Phase.END, "no_pulse_for_three_periods", train.due_s))
+        if train.raised or train.count >= TRIPS_UNRHYTHMIC:
+            reason = "hoist_like" if train.raised else "unlike_a_hoist"
+            over.append(_transition(train, Phase.END, reason, train.due_s))
     return [t for t in trains if t.due_s > now_s]
 
 
