@@ -60,8 +60,8 @@ bench-vision: $(READY) models clip ## what the eyes can do, and what they cost
 bench-power: $(READY) ## what the meter rules can do
 	$(BIN)/python -m bench power meter_line sampler
 
-bench-cloud: $(READY) ## ingestion into each store beside a plain loop, a year of queries, kills, a fleet
-	$(BIN)/python -m bench ingest cloud_ingest telemetry cloud_kills cloud_fleet
+bench-cloud: $(READY) ## ingestion, a fleet, a year of queries, kills, within 12 minutes; WRITE=1 keeps them in docs/benchmarks.md
+	$(BIN)/python -m bench --within 12 $(if $(WRITE),--write) cloud_ingest cloud_fleet telemetry ingest cloud_kills
 
 arm64-selftest: $(READY) models clip ## install the agent from aarch64 wheels and let it check itself, emulated
 	@$(BIN)/python -m tests.arm64

@@ -3,6 +3,7 @@
 python -m bench                 all of them
 python -m bench outbox chain    these
 python -m bench --write         all of them, into docs/benchmarks.md
+python -m bench --within 12 …   whatever is not done after 12 minutes is ended
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import datetime as dt
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -69,12 +72,26 @@ def document(sections: dict[str, str]) -> str:
     return "\n\n".join([head, *(f"<!-- {name} -->\n{sections[name]}" for name in order)]) + "\n"
 
 
+def _run(command: list[str], until_s: float | None) -> tuple[str, str]:
+    """What a measurement printed, and why it counts as failed ("" where it does not); its servers end with it."""
+    left_s = None if until_s is None else max(0.0, until_s - time.monotonic())
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=FOLDER.parent, start_new_session=True)
+    try:
+        said = child.communicate(timeout=left_s)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        return child.communicate()[0].strip(), "was not done in time"
+    return said.strip(), f"failed with exit code {child.returncode}" if child.returncode else ""
+
+
 def main() -> int:
     """Run what was asked for; 1 where a measurement failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(NAMES)}")
     parser.add_argument("--write", action="store_true", help=f"keep the result in {TARGET.relative_to(FOLDER.parent)}")
+    parser.add_argument("--within", type=float, metavar="MINUTES", help="end what is not done by then, as failed")
     options = parser.parse_args()
+    until_s = None if options.within is None else time.monotonic() + options.within * 60
     unknown = set(options.names) - set(NAMES)
     if unknown:
         parser.error(f"there is no measurement {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
@@ -83,15 +100,15 @@ def main() -> int:
     for name in options.names or NAMES:
         print(f"== {name}", file=sys.stderr, flush=True)
         command = [sys.executable, "-m", f"bench.{name}"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=FOLDER.parent)
-        if done.returncode != 0:
-            print(f"{name} failed with exit code {done.returncode}", file=sys.stderr, flush=True)
+        said, ended = _run(command, until_s)
+        if ended:
+            print(f"{name} {ended}\n{said}", file=sys.stderr, flush=True)
             failed = True
             continue
-        print(done.stdout.strip() + "\n", flush=True)
+        print(said + "\n", flush=True)
         if options.write:
             sections = kept(TARGET.read_text(encoding="utf-8")) if TARGET.exists() else {}
-            TARGET.write_text(document(sections | {name: f"{done.stdout.strip()}\n\n{origin}"}), encoding="utf-8")
+            TARGET.write_text(document(sections | {name: f"{said}\n\n{origin}"}), encoding="utf-8")
     return int(failed)
 
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +26,7 @@ from sealwatch.cloud.db import migrate
 from sealwatch.cloud.db.engine import Database, open_database, sqlite_url
 from sealwatch.cloud.db.tables import Node, Site
 from sealwatch.cloud.evidence.store import FileEvidence
+from sealwatch.cloud.ingest.record import Arrival, Outcome
 from sealwatch.cloud.ingest.worker import Ingest
 from sealwatch.cloud.paging.ladder import Ladder, Step
 from sealwatch.cloud.paging.pager import Pager
@@ -171,7 +172,15 @@ def throughput(url: str, messages: list[tuple[str, bytes]], channel: str) -> tup
         folder = Path(name)
         file = folder / "messages"
         file.write_bytes(b"\n".join(topic.encode() + b" " + payload for topic, payload in messages))
-        county = County(folder, url, lambda: commits.append(time.monotonic()), Ladder(), NODES)
+        county = County(folder, url, lambda: None, Ladder(), NODES)
+        record = county.ingest.recorder.record
+
+        def counted(arrivals: Sequence[Arrival]) -> list[Outcome | None]:
+            outcomes = record(arrivals)
+            commits.append(time.monotonic())
+            return outcomes
+
+        county.ingest.recorder.record = counted  # type: ignore[method-assign]  # commits are counted where they are
         began_s = time.monotonic()
         child = subprocess.Popen([sys.executable, "-m", "bench.ingest", "--publish", url, str(file)])
         first_s = 0.0

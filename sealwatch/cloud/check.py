@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from sqlalchemy import select
 from sqlalchemy.exc import DatabaseError
 
 from sealwatch.base import settings as settings_
@@ -25,6 +26,7 @@ from sealwatch.cloud.config import CloudSettings, data_dir
 from sealwatch.cloud.db import migrate
 from sealwatch.cloud.db.engine import open_engine
 from sealwatch.cloud.db.place import database_url, is_server, unusable
+from sealwatch.cloud.db.tables import Node
 from sealwatch.cloud.paging.mail import EmailChannel
 from sealwatch.cloud.web.services import refuse_open
 
@@ -45,7 +47,7 @@ def run(settings: CloudSettings, path: Path, language: Language) -> list[Finding
     """Try everything at once; the slowest part decides how long it takes (a few seconds)."""
     folder = data_dir(settings, path)
     tries: list[tuple[str, Callable[[], tuple[bool, str]]]] = [
-        ("registry", lambda: _registry(settings, language)),
+        ("registry", lambda: _registry(settings, folder, language)),
         ("ladder", lambda: _ladder(settings, language)),
         ("data", lambda: _data(folder, language)),
         ("database", lambda: _database(settings, folder, language)),
@@ -68,11 +70,28 @@ def _tried(attempt: Callable[[], tuple[bool, str]], language: Language) -> tuple
         return False, text.say(language, "cloud.found.refused", cause=error)
 
 
-def _registry(settings: CloudSettings, language: Language) -> tuple[bool, str]:
-    if not settings.nodes:
+def _registry(settings: CloudSettings, folder: Path, language: Language) -> tuple[bool, str]:
+    sites, nodes = {one.site_id for one in settings.sites}, {one.node_id for one in settings.nodes}
+    enrolled = _enrolled(settings, folder)  # nodes that came by a token stand in no file
+    if not nodes | enrolled:
         return False, text.say(language, "cloud.found.no_nodes")
-    counts = {"sites": len(settings.sites), "nodes": len(settings.nodes), "people": len(settings.people)}
+    counts = {"sites": len(sites), "nodes": len(nodes | enrolled), "people": len(settings.people)}
     return True, text.say(language, "cloud.found.registry", **counts)
+
+
+def _enrolled(settings: CloudSettings, folder: Path) -> set[str]:
+    """Nodes of the database; none where it can't be read, which is said in a line of its own."""
+    url = database_url(settings.database, folder)
+    if not is_server(url) and not Path(str(url.database)).exists():
+        return set()
+    engine = open_engine(url)
+    try:
+        with engine.connect() as connection:
+            return set(connection.scalars(select(Node.node_id).where(Node.revoked_at_ms.is_(None))))
+    except DatabaseError:
+        return set()
+    finally:
+        engine.dispose()
 
 
 def _ladder(settings: CloudSettings, language: Language) -> tuple[bool, str]:
@@ -160,7 +179,7 @@ def _web(settings: CloudSettings, language: Language) -> tuple[bool, str]:
     web = settings.web
     if web.access_token:
         settings_.secret(web.access_token)
-    else:
+    elif web.login == "none":
         refuse_open(web)
     try:
         socket.create_server((web.host, web.port)).close()

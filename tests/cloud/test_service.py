@@ -30,6 +30,8 @@ from sealwatch.cli import main
 from sealwatch.cloud import check
 from sealwatch.cloud.config import CloudSettings, load_cloud
 from sealwatch.cloud.db import migrate
+from sealwatch.cloud.db.engine import open_database, sqlite_url
+from sealwatch.cloud.db.tables import Node, Site
 from sealwatch.cloud.service import Service
 from sealwatch.contract import signing, wire
 from sealwatch.contract.codes import ClockQuality, Level, Phase
@@ -367,6 +369,29 @@ def test_check_shows_the_name_of_a_missing_table_as_it_is_written(
     monkeypatch.setattr(check, "WAIT_S", 0.5)
     assert main(["cloud", "check", "--config", str(config)]) == 1
     assert "[[ladder]]" in capsys.readouterr().out, "square brackets are not markup"
+
+
+def test_check_knows_accounts_and_nodes_that_came_by_a_token(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = config.read_text(encoding="utf-8")
+    nodes = text.index("[[nodes]]")
+    text = text[:nodes] + text[text.index("[[", nodes + 2) :]
+    text = re.sub(r'public_url = ".*"', 'public_url = "https://seal.example.cn"', text)
+    text = text.replace("[web]", '[web]\nlogin = "accounts"')
+    config.write_text(text, encoding="utf-8")
+    monkeypatch.setattr(check, "WAIT_S", 0.5)
+
+    def wrong() -> set[str]:
+        return {f.part for f in check.run(load_cloud(config), config, Language.EN) if not f.ok}
+
+    assert wrong() == {"registry", "broker"}
+    assert main(["cloud", "migrate", "--config", str(config)]) == 0
+    database = open_database(sqlite_url(config.parent / "data" / "cloud.sqlite"))
+    with database.write() as session:
+        session.add(Site(site_id="s9", name_zh="九号井", name_en="Pit 9", declared_status="power_cut"))
+        session.flush()
+        session.add(Node(node_id="n9", site_id="s9", public_key="x"))
+    database.close()
+    assert wrong() == {"broker"}
 
 
 def test_check_names_everything_that_is_wrong(config: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:

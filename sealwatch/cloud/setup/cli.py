@@ -152,7 +152,7 @@ def _next(plan: Plan, tokens: list[str], language: Language) -> list[str]:
     config = "/etc/sealwatch/cloud.toml" if plan.compose else plan.config
     first = f"sealwatch cloud account first --config {config}"
     lines.append(text.say(language, "init.next.admin"))
-    lines.append(f"  docker compose exec service {first}" if plan.compose else f"  sudo -u sealwatch {first}")
+    lines.append(f"  docker compose exec service {first}" if plan.compose else f"  sudo -u sealwatch-cloud {first}")
     for token in tokens:
         ca = "ca.pem" if plan.compose else str(plan.folder / "tls" / "ca.pem")
         command = f"sealwatch edge enrol --cloud {plan.cloud_url} --ca-file ca.pem --token {token}"

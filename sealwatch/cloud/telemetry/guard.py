@@ -19,6 +19,7 @@ from sealwatch.cloud.telemetry.catalogue import BY_NAME
 from sealwatch.cloud.telemetry.columns import Columns
 
 NAME_LENGTH: Final = 64
+_NOTHING: Final[Counter[str]] = Counter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,9 @@ class SeriesGuard:
 
     def admit(self, block: Columns) -> Admission:
         """Decide, and remember new names."""
+        known = self._sources.get(block.site_id)
+        if known is not None and block.source_id in known and BY_NAME.keys() >= block.values.keys():
+            return Admission(block, _NOTHING, ())  # nearly every block: nothing is new, nothing is over a bound
         overflow: Counter[str] = Counter()
         sources = self._sources.setdefault(block.site_id, set())
         new: list[tuple[str, str]] = []

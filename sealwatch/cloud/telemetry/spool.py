@@ -63,6 +63,7 @@ class Waiting:
 
     id: int
     block: Columns
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +170,7 @@ class Spool:
                             at_ms=block.at_ms,
                             values=block.values,
                         ),
+                        len(body),
                     )
                 )
                 points += count
@@ -216,9 +218,8 @@ class Spool:
             return done.rowcount
 
     def _remove(self, connection: sqlite3.Connection, gone: Sequence[Waiting]) -> None:
-        for one in gone:
-            row = connection.execute("DELETE FROM waiting WHERE id = ? RETURNING length(body)", (one.id,)).fetchone()
-            self._size_bytes -= int(row[0]) if row else 0
+        connection.executemany("DELETE FROM waiting WHERE id = ?", [(one.id,) for one in gone])
+        self._size_bytes -= sum(one.size_bytes for one in gone)
 
     def count(self, more: Mapping[str, int]) -> None:
         """Add to the counts."""

@@ -110,7 +110,8 @@ class SpooledTelemetry:
             admitted = [self._guard.admit(block) for block in blocks]
         overflow: Counter[str] = Counter()
         for one in admitted:
-            overflow += one.overflow
+            if one.overflow:
+                overflow += one.overflow
         self.spool.add(
             [one.block for one in admitted if one.block is not None],
             now_ms=self._clock.wall_ms(),

@@ -48,7 +48,7 @@ def test_a_late_point_is_in_the_roll_up_after_the_next_run(
     assert hours(remote) == [(HOUR, 5.0), (HOUR + HOUR_MS, 7.0)]
     late = block(HOUR + 2000, 50.0)
     remote.write_blocks([late])
-    spool.release([Waiting(1, late)])
+    spool.release([Waiting(1, late, 0)])
     report = job.run(remote, spool, now_ms=HOUR + 2 * HOUR_MS + SETTLED)
     assert (report.hours, report.late_hours) == (1, 1)
     assert hours(remote)[:2] == [(HOUR, 5.0), (HOUR + HOUR_MS // 2, 50.0)]
