@@ -59,6 +59,7 @@ class Verdict:
     numbers: dict[str, float]
     steady: bool
     shared: bool = True  # a displacement, if any, is the whole picture's and not of something large before the lens
+    placed: bool = True  # it is known where the view is: recognised, or its displacement was measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,8 @@ def judge(reference: _Reference, now: Condition) -> tuple[Verdict, Shift]:
     best = int(np.argmax(likes))
     like, anchor = likes[best], reference.anchors[best]
     step, moved = Shift(0.0, 0.0, 1.0), Shift(anchor.x, anchor.y, 1.0)
-    if like < 0.9 and (like < 0.35 or anchor.condition.structured >= _ENOUGH_TO_MEASURE):
+    measured = like < 0.9 and (like < 0.35 or anchor.condition.structured >= _ENOUGH_TO_MEASURE)
+    if measured:
         step = condition.shift(anchor.condition, now)
         moved = Shift(anchor.x + step.x, anchor.y + step.y, step.clarity)
     sharp = now.sharpness / max(reference.plain_sharpness, 1e-3)
@@ -108,7 +110,16 @@ def judge(reference: _Reference, now: Condition) -> tuple[Verdict, Shift]:
     steady = fault is None and focus > 0.6 and not (moved.length > _JUMP and moved.clarity > 0.3)
     jumped = step.length > _JUMP and step.clarity >= _CLEAR_JUMP
     shared = not jumped or condition.quarters_agree(anchor.condition, now, step)
-    return Verdict(fault=fault, certain=certain, reason=reason, numbers=numbers, steady=steady, shared=shared), moved
+    verdict = Verdict(
+        fault=fault,
+        certain=certain,
+        reason=reason,
+        numbers=numbers,
+        steady=steady,
+        shared=shared,
+        placed=measured or like >= 0.9,
+    )
+    return verdict, moved
 
 
 def _cause(
@@ -231,7 +242,8 @@ class FaultWatch:
             self._verdict = self._unless_restless(now)
             self._adapt(now, moved, now_s)
             clear = moved.clarity >= _CLEAR_JUMP and self._verdict.shared
-            self._shifts.append((now_s, moved.x, moved.y) if clear else (now_s, 0.0, 0.0))
+            if self._verdict.placed:  # what was not measured is no way back to where it was
+                self._shifts.append((now_s, moved.x, moved.y) if clear else (now_s, 0.0, 0.0))
         verdict = self._verdict
         changes: list[FaultChange] = []
         for fault in _VIEW_FAULTS:

@@ -12,7 +12,8 @@ from sealwatch.contract.codes import Phase, VideoFault
 from sealwatch.edge.ports import Image
 from sealwatch.edge.video import condition
 from sealwatch.edge.video.condition import Shift
-from sealwatch.edge.video.faults import FaultChange, FaultWatch
+from sealwatch.edge.video.faults import FaultChange, FaultWatch, _Reference, judge
+from sealwatch.edge.video.views import Anchor
 from sealwatch.simulator import vision
 
 Maker = Callable[[int], Image]
@@ -197,3 +198,20 @@ def test_drops_that_fill_the_picture_of_a_bare_scene_are_no_camera_that_was_move
         reasons.add(watch.verdict.reason)
     assert told == []
     assert "view_restless" in reasons
+
+
+def test_a_view_whose_place_was_not_measured_is_no_jump_back() -> None:
+    """Few things to recognise, and these stand displaced: some looks measure it, others only say that it is alike."""
+    bare = np.full((360, 640), 120, np.uint8)
+    for index in range(11):
+        x, y = 85 + 80 * (index % 6), 70 + 120 * (index // 6)
+        bare[y : y + 40, x : x + 40 : 8] = 220
+    learnt = condition.measure(bare)
+    partly = bare.copy()
+    partly[:, 250:420] = 120
+    reference = _Reference([Anchor(learnt, 0.0, 0.0)], 1.0, learnt.sharpness)
+    assert learnt.structured < 14
+    verdict, _ = judge(reference, condition.measure(partly))
+    assert 0.35 <= verdict.numbers["likeness"] < 0.9
+    assert not verdict.placed
+    assert judge(reference, learnt)[0].placed
