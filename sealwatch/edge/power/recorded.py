@@ -56,6 +56,7 @@ _NAMES = {
     "有功功率(kw)": 1000.0,
     "总有功功率(kw)": 1000.0,
 }
+_GROUPED = re.compile(r"^[-+]?\d{1,3}(,\d{3})+(\.\d*)?$")
 _SLASHES = re.compile(r"^(\d{4})[/.年](\d{1,2})[/.月](\d{1,2})日?(.*)$")
 
 
@@ -196,12 +197,19 @@ def _parse_slowly(lines: list[str], columns: _Columns, rows: Rows) -> tuple[Arra
         except (ValueError, IndexError, OverflowError, csv.Error):
             continue
         for place in wanted:
-            cells[k, place] = _number(row[place]) if place < len(row) else math.nan
+            if place < len(row):
+                cells[k, place] = _number(row[place], comma="." if columns.delimiter != "," else "")
     return _finite(times, columns.powers(cells), kept, rows)
 
 
-def _number(cell: str) -> float:
-    """What a cell holds; NaN for what is no number."""
+def _number(cell: str, *, comma: str) -> float:
+    """What a cell holds; NaN for what is no number. A comma groups digits (1,234.5), or, where it does not part cells,
+    begins the decimals."""
+    cell = cell.strip()
+    if comma and cell.count(",") == 1 and "." not in cell:
+        cell = cell.replace(",", comma)
+    elif _GROUPED.match(cell):
+        cell = cell.replace(",", "")
     try:
         return float(cell)
     except ValueError:

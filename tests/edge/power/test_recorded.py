@@ -35,6 +35,8 @@ def taken(path: Path, content: bytes) -> tuple[list[float], list[float], Rows]:
         b"t,active_power_w\n2024-05-06T20:00:00+08:00,1500\n2024-05-06T12:00:01Z,1501\n",
         b"t,active_power_w\n2024-05-06 12:00:00,1500\n2024-05-06 12:00:01,1501\n",
         f"t,active_power_a_w,active_power_b_w,active_power_c_w\n{T},500,600,400\n{T + 1},500,600,401\n".encode(),
+        f't,active_power_w\n{T},"1,500.0"\n{T + 1},"1,501"\n'.encode(),
+        f"t;active_power_kw\n{T};1,5\n{T + 1};1,501\n".encode(),
         f't,active_power_w,note\n{T},1500,"a, b"\n{T + 1},1501,\n'.encode(),
     ],
 )
