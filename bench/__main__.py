@@ -25,6 +25,7 @@ TARGET = FOLDER.parent / "docs" / "benchmarks.md"
 NAMES = (
     "chain",
     "vision",
+    "agent",
     "power",
     "meter_line",
     "sampler",

@@ -42,7 +42,7 @@ def speed(data: Path, clip: Path | None, detector: ObjectDetector) -> list[dict[
             for size in ((640, 360), (1280, 720)):
                 path = Path(folder) / f"{source.stem}-{size[1]}.mp4"
                 played = vision.to_and_fro(scene, seconds=60, fps=_FPS)
-                _write(path, size, (np.asarray(cv2.resize(p, size), np.uint8) for _, p in played))
+                write_film(path, size, (np.asarray(cv2.resize(p, size), np.uint8) for _, p in played))
                 recordings.append((f"{name}, {size[0]}x{size[1]}", path))
         if clip is not None:
             recordings.append((clip.name, clip))
@@ -87,7 +87,7 @@ def _motion_s(path: Path, seconds: float) -> float | None:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def _write(path: Path, size: tuple[int, int], shown: Iterable[Image]) -> None:
+def write_film(path: Path, size: tuple[int, int], shown: Iterable[Image]) -> None:
     """H.264 with a key frame every two seconds, as cameras send it."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=_FPS, options={"preset": "veryfast", "crf": "26"})
