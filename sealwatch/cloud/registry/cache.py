@@ -24,10 +24,11 @@ class RegistryCache:
 
     def current(self) -> RegistryView:
         """The registry, about `REFRESH_S` old at most. Raises what the database raises while it can't be read."""
-        view = self._view
-        # While one thread reads anew, the others go on with what they have: an alarm need not wait for that.
-        if not self._lock.acquire(blocking=view is None):
-            return view  # type: ignore[return-value]  # it is only waited for where there is none
+        if not self._lock.acquire(blocking=False):
+            # While one thread reads anew, the others go on with what they have: an alarm need not wait for that.
+            if (view := self._view) is not None:
+                return view
+            self._lock.acquire()
         try:
             now_s = self._clock.monotonic_s()
             if self._view is None or now_s - self._read_at_s >= REFRESH_S:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sealwatch.base import text
 from sealwatch.base.errors import CommandFailed, UsageError
 from sealwatch.contract.codes import DeclaredStatus, Level
@@ -71,7 +73,7 @@ def _summary(language: str, strips: Sequence[Strip], summary: dict[str, Any], al
         "power.page.summary",
         span=text.say(language, f"power.page.{'days' if long else 'hours'}", n=amount),
         kwh=f"{summary['energy_kwh']:.0f}" if abs(summary["energy_kwh"]) >= 10 else f"{summary['energy_kwh']:.2f}",
-        kw=kilowatts(max(float(strip.high_w[strip.high_w == strip.high_w].max()) for strip in strips)),
+        kw=kilowatts(max(float(np.nanmax(strip.high_w)) for strip in strips)),
         alarms=alarms,
     )
 

@@ -60,7 +60,7 @@ def trips(size_w: float, *, trip_s: int, pause_s: int, base_w: float = 200.0, ev
 
 @pytest.mark.parametrize(
     ("size_w", "most_trips", "every_s"),
-    [(9000.0, 2, 1), (4000.0, 2, 1), (2600.0, 2, 1), (2000.0, 4, 1), (9000.0, 2, 10), (9000.0, 2, 30)],
+    [(9000.0, 2, 1), (4000.0, 2, 1), (2600.0, 2, 1), (2200.0, 3, 1), (2000.0, 4, 1), (9000.0, 2, 10), (9000.0, 2, 30)],
 )
 def test_an_even_hoist_without_a_start_is_told_by_its_rhythm(size_w: float, most_trips: int, every_s: int) -> None:
     power = trips(size_w, trip_s=90, pause_s=30, every_s=every_s)
