@@ -14,37 +14,19 @@ from typing import Final, Literal
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from sealwatch.cloud.accounts import audit, proofs
+from sealwatch.cloud.accounts import audit, proofs, sessions
 from sealwatch.cloud.accounts.proofs import Sealer
-from sealwatch.cloud.db.account_tables import Account, AccountSession, ApiToken, OneTimeLink
+from sealwatch.cloud.accounts.sessions import Device, LoggedIn, actor_of_account
+from sealwatch.cloud.db.account_tables import Account, ApiToken, OneTimeLink
 from sealwatch.cloud.db.engine import Database, hold_alone
 from sealwatch.cloud.db.tables import Person
 from sealwatch.cloud.refused import NotAllowed
 
-SESSION_MS: Final = 7 * 24 * 3_600_000
-"""A login ends after a week whatever happens,"""
-IDLE_MS: Final = 12 * 3_600_000
-"""and after half a day without a request."""
-SEEN_EVERY_MS: Final = 60_000
 LINK_MS: Final = 48 * 3_600_000
 FIRST_LINK_MS: Final = 3_600_000
 LONGEST_TOKEN_DAYS: Final = 366
 _LOGIN: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,63}")
 _REGION: Final = re.compile(r"[A-Za-z0-9_-]{0,32}")
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedIn:
-    """Who asks: an account, through a browser's session or a program's token."""
-
-    account_id: str
-    login: str
-    name: str
-    role: str
-    region: str
-    actor: str
-    session_hash: str = ""
-    scopes: frozenset[str] | None = None  # of a token; None: everything that the role may
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +44,6 @@ class Redeemed:
 
     token: str
     recovery_codes: list[str]
-
-
-def actor_of_account(account: Account) -> str:
-    """How histories name it: as the person it is, so that nobody confirms their own closing by another way in."""
-    return f"person:{account.person_id}" if account.person_id else f"account:{account.login}"
 
 
 def any_account(session: Session) -> bool:
@@ -140,7 +117,7 @@ def open_link(session: Session, token: str, *, now_ms: int) -> OneTimeLink:
 
 
 def redeem(
-    database: Database, token: str, *, login: str, name: str, password: str, code: str, sealer: Sealer, address: str,
+    database: Database, token: str, *, login: str, name: str, password: str, code: str, sealer: Sealer, device: Device,
     now_ms: int,
 ) -> Redeemed:  # fmt: skip
     """Set the password and the second factor by a one-time link, and log in. `login` and `name` are the first one's.
@@ -173,46 +150,48 @@ def redeem(
         account.recovery = [proofs.token_hash(one) for one in codes]
         account.failures, account.failed_at_ms = 0, None
         link.used_at_ms = now_ms
-        end_sessions(session, account.account_id)
-        cookie = _start_session(session, account, address=address, now_ms=now_ms)
-        _note(session, account, "account.password_set", address=address, now_ms=now_ms)
+        sessions.end_all(session, account.account_id)
+        cookie = sessions.start(session, account, device=device, now_ms=now_ms)
+        note(session, account, "account.password_set", address=device.address, now_ms=now_ms)
     return Redeemed(cookie, codes)
 
 
 def log_in(
-    database: Database, *, login: str, password: str, code: str, sealer: Sealer, address: str, now_ms: int
+    database: Database, *, login: str, password: str, code: str, sealer: Sealer, device: Device, now_ms: int
 ) -> LoginOutcome:
     """One try: name, password and code together, so that nobody learns which of them was wrong."""
     login = login.strip().lower()
     with database.read() as session:
         found = session.scalar(select(Account).where(Account.login == login))
-    if found is not None and (wait := _wait_s(found, now_ms)) > 0:
+    if found is not None and (wait := wait_s(found, now_ms)) > 0:
         return LoginOutcome("wait", wait_s=wait)
     right = proofs.password_is_right(found.password_hash if found is not None else "", password)
     with database.write() as session:
         account = session.scalar(select(Account).where(Account.login == login).with_for_update())
         if account is None:
             # What was typed into the name field may be a password: it is not written down.
-            audit.note(session, at_ms=now_ms, actor="nobody", action="login", outcome="unknown", address=address)
+            audit.note(session, at_ms=now_ms, actor="nobody", action="login", outcome="unknown", address=device.address)
             return LoginOutcome("wrong")
-        if (wait := _wait_s(account, now_ms)) > 0:
+        if (wait := wait_s(account, now_ms)) > 0:
             return LoginOutcome("wait", wait_s=wait)
-        if right and account.disabled_at_ms is None and _second_factor(account, code, sealer, now_ms):
+        if right and account.disabled_at_ms is None and second_factor(account, code, sealer, now_ms):
             account.failures, account.failed_at_ms, account.last_login_at_ms = 0, None, now_ms
-            token = _start_session(session, account, address=address, now_ms=now_ms)
-            _note(session, account, "login", address=address, now_ms=now_ms)
+            token = sessions.start(session, account, device=device, now_ms=now_ms)
+            note(session, account, "login", address=device.address, now_ms=now_ms)
             return LoginOutcome("in", token)
         account.failures, account.failed_at_ms = account.failures + 1, now_ms
-        _note(session, account, "login", outcome="wrong", address=address, now_ms=now_ms)
+        note(session, account, "login", outcome="wrong", address=device.address, now_ms=now_ms)
         return LoginOutcome("wrong")
 
 
-def _wait_s(account: Account, now_ms: int) -> float:
+def wait_s(account: Account, now_ms: int) -> float:
+    """Seconds until this account's password may be tried again; 0 when it may now."""
     since_s = (now_ms - (account.failed_at_ms or 0)) / 1000
     return proofs.wait_s(account.failures, since_s=max(0.0, since_s))
 
 
-def _second_factor(account: Account, code: str, sealer: Sealer, now_ms: int) -> bool:
+def second_factor(account: Account, code: str, sealer: Sealer, now_ms: int) -> bool:
+    """Whether `code` is the authenticator's, or a recovery code; either is used up by it."""
     secret = sealer.open(account.totp_sealed)
     step = proofs.totp_step(secret, code, now_ms=now_ms, last_step=account.totp_step)
     if step is not None:
@@ -221,38 +200,6 @@ def _second_factor(account: Account, code: str, sealer: Sealer, now_ms: int) -> 
     used = proofs.matching_recovery(account.recovery, code)
     account.recovery = [one for one in account.recovery if one != used]
     return used is not None
-
-
-def _start_session(session: Session, account: Account, *, address: str, now_ms: int) -> str:
-    token = proofs.new_token()
-    session.execute(delete(AccountSession).where(AccountSession.created_at_ms <= now_ms - SESSION_MS))
-    session.add(
-        AccountSession(
-            id_hash=proofs.token_hash(token),
-            account_id=account.account_id,
-            created_at_ms=now_ms,
-            seen_at_ms=now_ms,
-            address=address[:64],
-        )
-    )
-    return token
-
-
-def by_session(database: Database, token: str, *, now_ms: int) -> LoggedIn | None:
-    """Whose session this cookie is, or None where it is nobody's or over."""
-    with database.read() as session:
-        row = session.get(AccountSession, proofs.token_hash(token))
-        account = session.get(Account, row.account_id) if row is not None else None
-    if row is None or account is None or account.disabled_at_ms is not None:
-        return None
-    if now_ms >= row.created_at_ms + SESSION_MS or now_ms >= row.seen_at_ms + IDLE_MS:
-        return None
-    if now_ms - row.seen_at_ms >= SEEN_EVERY_MS:
-        with database.write() as session:
-            session.execute(
-                update(AccountSession).where(AccountSession.id_hash == row.id_hash).values(seen_at_ms=now_ms)
-            )
-    return _logged_in(account, session_hash=row.id_hash)
 
 
 def by_token(database: Database, token: str, *, now_ms: int) -> LoggedIn | None:
@@ -264,34 +211,17 @@ def by_token(database: Database, token: str, *, now_ms: int) -> LoggedIn | None:
         return None
     if row.revoked_at_ms is not None or now_ms >= row.expires_at_ms:
         return None
-    if now_ms - (row.last_used_at_ms or 0) >= SEEN_EVERY_MS:
+    if now_ms - (row.last_used_at_ms or 0) >= sessions.SEEN_EVERY_MS:
         with database.write() as session:
             session.execute(update(ApiToken).where(ApiToken.token_id == row.token_id).values(last_used_at_ms=now_ms))
-    return _logged_in(account, scopes=frozenset(row.scopes))
-
-
-def _logged_in(account: Account, *, session_hash: str = "", scopes: frozenset[str] | None = None) -> LoggedIn:
-    return LoggedIn(
-        account.account_id, account.login, account.name, account.role, account.region,
-        actor_of_account(account), session_hash, scopes,
-    )  # fmt: skip
-
-
-def end_sessions(session: Session, account_id: str) -> None:
-    """Log this account out everywhere."""
-    session.execute(delete(AccountSession).where(AccountSession.account_id == account_id))
-
-
-def end_session(session: Session, session_hash: str) -> None:
-    """Log one browser out."""
-    session.execute(delete(AccountSession).where(AccountSession.id_hash == session_hash))
+    return sessions.logged_in(account, scopes=frozenset(row.scopes))
 
 
 def disable(session: Session, account: Account, *, disabled: bool, author: str, now_ms: int) -> None:
     """Shut an account out at once, with its sessions and tokens; or let it in again."""
     account.disabled_at_ms = now_ms if disabled else None
     if disabled:
-        end_sessions(session, account.account_id)
+        sessions.end_all(session, account.account_id)
         session.execute(
             update(ApiToken)
             .where(ApiToken.account_id == account.account_id, ApiToken.revoked_at_ms.is_(None))
@@ -304,7 +234,7 @@ def disable(session: Session, account: Account, *, disabled: bool, author: str, 
 def reset(session: Session, account: Account, *, sealer: Sealer, author: str, now_ms: int) -> str:
     """A link to set a new password and second factor. The old ones stop working now, and every session ends."""
     account.password_hash, account.totp_sealed, account.recovery = "", "", []
-    end_sessions(session, account.account_id)
+    sessions.end_all(session, account.account_id)
     audit.note(session, at_ms=now_ms, actor=author, action="account.reset", target=account.login, region=account.region)
     return make_link(session, account, sealer=sealer, author=author, now_ms=now_ms)
 
@@ -348,7 +278,8 @@ def below(session: Session, region: str) -> list[Account]:
     return list(session.scalars(query))
 
 
-def _note(session: Session, account: Account, action: str, *, address: str, now_ms: int, outcome: str = "done") -> None:
+def note(session: Session, account: Account, action: str, *, address: str, now_ms: int, outcome: str = "done") -> None:
+    """A line of the audit log about what somebody did with their own account."""
     audit.note(
         session, at_ms=now_ms, actor=actor_of_account(account), action=action, target=account.login, outcome=outcome,
         address=address, region=account.region,

@@ -41,6 +41,7 @@ class AccountSession(Base):
     created_at_ms: Mapped[int]
     seen_at_ms: Mapped[int]
     address: Mapped[str] = mapped_column(String(64))
+    agent: Mapped[str] = mapped_column(String(200), default="")  # how the browser calls itself
 
 
 class OneTimeLink(Base):

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sealwatch.cloud.accounts import audit, store
-from sealwatch.cloud.accounts.store import LoggedIn
+from sealwatch.cloud.accounts import audit, sessions, store
+from sealwatch.cloud.accounts.sessions import LoggedIn
 from sealwatch.cloud.auth.links import LinkRefusal
 from sealwatch.cloud.db.scope import SCOPE
 from sealwatch.cloud.web import problems, rules
@@ -67,7 +67,7 @@ class AccountMiddleware:
         now_ms, given = self._services.clock.wall_ms(), bearer(request.headers)
         if given is None:
             cookie = request.cookies.get(self._cookie, "")
-            who = store.by_session(self._services.database, cookie, now_ms=now_ms) if cookie else None
+            who = sessions.by_session(self._services.database, cookie, now_ms=now_ms) if cookie else None
             if who is not None and request.method not in {"GET", "HEAD"}:
                 try:
                     refuse_foreign(request)

@@ -1,34 +1,36 @@
-"""Pages of accounts: log in, set a password by a one-time link, one's own account, everybody's, and the audit log."""
+"""Pages of accounts: log in, set a password by a one-time link, everybody's accounts, and the audit log."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-import segno
 from fastapi import APIRouter, Form, Query, Request
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
-from sealwatch.cloud.accounts import audit, proofs, store
-from sealwatch.cloud.accounts.proofs import Sealer
-from sealwatch.cloud.accounts.store import LoggedIn
-from sealwatch.cloud.db.account_tables import Account, ApiToken
+from sealwatch.cloud.accounts import audit, proofs, sessions, store
+from sealwatch.cloud.db.account_tables import Account
 from sealwatch.cloud.refused import NotAllowed
-from sealwatch.cloud.web import account_login
-from sealwatch.cloud.web.access import Attempts, address, safe_target
+from sealwatch.cloud.web import own_pages
+from sealwatch.cloud.web.access import address, safe_target
+from sealwatch.cloud.web.account_shell import (
+    AccountShell,
+    Secret,
+    Word,
+    as_problem,
+    authenticator_values,
+    device_of,
+    too_many,
+    who_asks,
+)
 from sealwatch.cloud.web.forms import Forms
 from sealwatch.cloud.web.pages import FormToken
-from sealwatch.cloud.web.problems import Problem
 from sealwatch.cloud.web.render import Renderer
-from sealwatch.cloud.web.rules import GRANTABLE, Role
+from sealwatch.cloud.web.rules import Role
 from sealwatch.cloud.web.services import WebServices
 
 _MOST_LINES: Final = 50_000
-_STATUS: Final = {"link_gone": 410, "not_there": 404}
-Word = Annotated[str, Form(max_length=100)]
-Secret = Annotated[str, Form(max_length=200)]
 Before = Annotated[int | None, Query(ge=1, le=2**53 - 1)]
 Actor = Annotated[str, Query(max_length=100)]
 
@@ -53,45 +55,18 @@ class AuditModel(BaseModel):
     next: int | None
 
 
-class _Pages:
-    """What the routes below share."""
-
-    def __init__(self, services: WebServices, render: Renderer, forms: Forms) -> None:
-        self.services, self.render, self.forms = services, render, forms
-        self.sealer = Sealer(services.secret)
-        self.secure = services.settings.web.public_url.startswith("https://")
-        self.cookie = account_login.cookie_name(secure=self.secure)
-        self.attempts = Attempts(services.clock)
-
-    @property
-    def now_ms(self) -> int:
-        return self.services.clock.wall_ms()
-
-    def let_in(self, response: Response, token: str) -> None:
-        """Lax: who comes from a mail with a link to an incident stays logged in; a foreign POST does not carry it."""
-        response.set_cookie(
-            self.cookie, token, max_age=store.SESSION_MS // 1000, httponly=True, samesite="lax", secure=self.secure
-        )
-
-    def slow_down(self, request: Request) -> None:
-        """Raises Problem (429) after too many wrong tries from one address."""
-        wait_s = self.attempts.wait_s(address(request))
-        if wait_s > 0:
-            raise Problem(429, "too_many_attempts", {"Retry-After": str(int(wait_s) + 1)})
-
-
 def build(services: WebServices, render: Renderer, forms: Forms) -> APIRouter:
     """Every route of accounts. The address of the login is the same as that of the shared token."""
-    router, shared = APIRouter(include_in_schema=False), _Pages(services, render, forms)
+    router, shared = APIRouter(include_in_schema=False), AccountShell(services, render, forms)
+    own_pages.add(router, shared)
     _add_login(router, shared)
     _add_welcome(router, shared)
-    _add_own(router, shared)
     _add_everybody(router, shared)
     _add_audit(router, shared)
     return router
 
 
-def _add_login(router: APIRouter, shared: _Pages) -> None:
+def _add_login(router: APIRouter, shared: AccountShell) -> None:
     @router.get("/login")
     def login_form(request: Request, next: Annotated[str, Query(max_length=500)] = "/") -> Response:  # noqa: A002 - the usual name
         return shared.render.page(request, "account_login.html", {"next": safe_target(next), "wrong": False})
@@ -105,10 +80,10 @@ def _add_login(router: APIRouter, shared: _Pages) -> None:
         shared.slow_down(request)
         outcome = store.log_in(
             shared.services.database, login=login, password=password, code=code, sealer=shared.sealer,
-            address=address(request), now_ms=shared.now_ms,
+            device=device_of(request), now_ms=shared.now_ms,
         )  # fmt: skip
         if outcome.name == "wait":
-            raise Problem(429, "too_many_attempts", {"Retry-After": str(int(outcome.wait_s) + 1)})
+            raise too_many(outcome.wait_s)
         if outcome.name == "wrong":
             shared.attempts.failed(address(request))
             values = {"next": safe_target(next), "wrong": True}
@@ -123,32 +98,29 @@ def _add_login(router: APIRouter, shared: _Pages) -> None:
         shared.forms.check(request, form_token)
         _end(shared, request)
         response = RedirectResponse("/login", 303)
-        response.delete_cookie(shared.cookie, secure=shared.secure, httponly=True, samesite="lax")
+        shared.forget(response)
         return response
 
 
-def _end(shared: _Pages, request: Request) -> None:
+def _end(shared: AccountShell, request: Request) -> None:
     token = request.cookies.get(shared.cookie)
     if token:
         with shared.services.database.write() as session:
-            store.end_session(session, proofs.token_hash(token))
+            sessions.end(session, proofs.token_hash(token))
 
 
-def _add_welcome(router: APIRouter, shared: _Pages) -> None:
+def _add_welcome(router: APIRouter, shared: AccountShell) -> None:
     def show(request: Request, token: str, *, fault: str = "", login: str = "", name: str = "") -> Response:
         try:
             with shared.services.database.read() as session:
                 link = store.open_link(session, token, now_ms=shared.now_ms)
                 account = session.get(Account, link.account_id) if link.account_id else None
         except NotAllowed as refused:
-            raise Problem(_STATUS.get(refused.name, 422), refused.name) from None
-        secret = shared.sealer.open(link.totp_sealed)
+            raise as_problem(refused) from None
         chosen = account.login if account is not None else login or "admin"
-        uri = proofs.totp_uri(secret, chosen)
         values = {
             "token": token, "first": account is None, "login": chosen, "name": account.name if account else name,
-            "fault": fault, "secret": " ".join(secret[i : i + 4] for i in range(0, len(secret), 4)), "uri": uri,
-            "qr": segno.make(uri, error="m").svg_inline(border=3, omitsize=True, light="#fff", dark="#000"),
+            "fault": fault, **authenticator_values(shared.sealer.open(link.totp_sealed), chosen),
         }  # fmt: skip
         return shared.render.page(request, "welcome.html", values, status=422 if fault else 200)
 
@@ -170,85 +142,24 @@ def _add_welcome(router: APIRouter, shared: _Pages) -> None:
                 raise NotAllowed("passwords_differ")
             done = store.redeem(
                 shared.services.database, token, login=login, name=name, password=password, code=code,
-                sealer=shared.sealer, address=address(request), now_ms=shared.now_ms,
+                sealer=shared.sealer, device=device_of(request), now_ms=shared.now_ms,
             )  # fmt: skip
         except NotAllowed as refused:
             if refused.name in {"link_gone", "wrong_code"}:
                 shared.attempts.failed(address(request))
             return show(request, token, fault=refused.name, login=login, name=name)
-        response = shared.render.page(request, "recovery.html", {"codes": done.recovery_codes})
+        response = shared.render.page(request, "recovery.html", {"codes": done.recovery_codes, "next": "/"})
         shared.let_in(response, done.token)
         return response
 
 
-def _who(request: Request) -> LoggedIn:
-    who: LoggedIn = request.state.who
-    return who
-
-
-def _add_own(router: APIRouter, shared: _Pages) -> None:
-    def show(request: Request, *, made: str = "", fault: str = "") -> Response:
-        who = _who(request)
-        with shared.services.database.read() as session:
-            tokens = list(
-                session.scalars(
-                    select(ApiToken)
-                    .where(ApiToken.account_id == who.account_id)
-                    .order_by(ApiToken.created_at_ms.desc())
-                )
-            )
-            left = len(session.get_one(Account, who.account_id).recovery)
-        grantable = sorted(GRANTABLE & account_login.may(who))
-        values = {"me": who, "tokens": tokens, "made": made, "fault": fault, "grantable": grantable, "left": left}
-        return shared.render.page(request, "account.html", values, status=422 if fault else 200)
-
-    @router.get("/account")
-    def own(request: Request) -> Response:
-        return show(request)
-
-    @router.post("/account/tokens")
-    def make(
-        request: Request, name: Word = "", days: Annotated[int, Form()] = 90,
-        scope: Annotated[list[str], Form(max_length=20)] = [], form_token: FormToken = "",  # noqa: B006 - FastAPI copies it
-    ) -> Response:  # fmt: skip
-        shared.forms.check(request, form_token)
-        who = _who(request)
-        wanted = frozenset(scope) & {str(one) for one in GRANTABLE & account_login.may(who)}
-        try:
-            with shared.services.database.write() as session:
-                made = store.make_token(session, who, name=name, scopes=wanted, days=days, now_ms=shared.now_ms)[1]
-        except NotAllowed as refused:
-            return show(request, fault=refused.name)
-        return show(request, made=made)
-
-    @router.post("/account/tokens/{token_id}/revoke")
-    def revoke(request: Request, token_id: str, form_token: FormToken = "") -> Response:
-        shared.forms.check(request, form_token)
-        _change(shared, lambda session: store.revoke_token(session, _who(request), token_id, now_ms=shared.now_ms))
-        return RedirectResponse("/account", 303)
-
-    @router.post("/account/logout-everywhere")
-    def everywhere(request: Request, form_token: FormToken = "") -> Response:
-        shared.forms.check(request, form_token)
-        _change(shared, lambda session: store.end_sessions(session, _who(request).account_id))
-        return RedirectResponse("/login", 303)
-
-
-def _change(shared: _Pages, work: Any) -> Any:
-    try:
-        with shared.services.database.write() as session:
-            return work(session)
-    except NotAllowed as refused:
-        raise Problem(_STATUS.get(refused.name, 422), refused.name) from None
-
-
-def _add_everybody(router: APIRouter, shared: _Pages) -> None:
+def _add_everybody(router: APIRouter, shared: AccountShell) -> None:
     def show(request: Request, *, made: str = "", made_for: str = "", fault: str = "") -> Response:
         with shared.services.database.read() as session:
-            accounts = store.below(session, _who(request).region)
+            accounts = store.below(session, who_asks(request).region)
         url = f"{shared.services.settings.web.public_url}/welcome/{made}" if made else ""
         values = {
-            "me": _who(request), "accounts": accounts, "link": url, "link_for": made_for, "fault": fault,
+            "me": who_asks(request), "accounts": accounts, "link": url, "link_for": made_for, "fault": fault,
             "roles": [str(role) for role in Role],
         }  # fmt: skip
         return shared.render.page(request, "accounts.html", values, status=422 if fault else 200)
@@ -256,9 +167,9 @@ def _add_everybody(router: APIRouter, shared: _Pages) -> None:
     def other(session: Session, request: Request, account_id: str) -> Account:
         """An account of one's own region, and not oneself. Raises NotAllowed (not_there, yourself)."""
         account = session.get(Account, account_id, with_for_update=True)
-        if account is None or not account.region.startswith(_who(request).region):
+        if account is None or not account.region.startswith(who_asks(request).region):
             raise NotAllowed("not_there")
-        if account.account_id == _who(request).account_id:
+        if account.account_id == who_asks(request).account_id:
             raise NotAllowed("yourself")
         return account
 
@@ -272,7 +183,7 @@ def _add_everybody(router: APIRouter, shared: _Pages) -> None:
         person_id: Word = "", form_token: FormToken = "",
     ) -> Response:  # fmt: skip
         shared.forms.check(request, form_token)
-        who, login = _who(request), login.strip().lower()
+        who, login = who_asks(request), login.strip().lower()
         try:
             if not region.strip().startswith(who.region):
                 raise NotAllowed("bad_region")
@@ -291,11 +202,11 @@ def _add_everybody(router: APIRouter, shared: _Pages) -> None:
         shared.forms.check(request, form_token)
 
         def work(session: Session) -> tuple[str, str]:
-            account, author = other(session, request, account_id), _who(request).actor
+            account, author = other(session, request, account_id), who_asks(request).actor
             made = store.reset(session, account, sealer=shared.sealer, author=author, now_ms=shared.now_ms)
             return made, account.login
 
-        made, login = _change(shared, work)
+        made, login = shared.change(work)
         return show(request, made=made, made_for=login)
 
     @router.post("/accounts/{account_id}/disable")
@@ -303,19 +214,18 @@ def _add_everybody(router: APIRouter, shared: _Pages) -> None:
         request: Request, account_id: str, disabled: Annotated[bool, Form()], form_token: FormToken = ""
     ) -> Response:
         shared.forms.check(request, form_token)
-        _change(
-            shared,
+        shared.change(
             lambda session: store.disable(
-                session, other(session, request, account_id), disabled=disabled, author=_who(request).actor,
+                session, other(session, request, account_id), disabled=disabled, author=who_asks(request).actor,
                 now_ms=shared.now_ms,
             ),
         )  # fmt: skip
         return RedirectResponse("/accounts", 303)
 
 
-def _add_audit(router: APIRouter, shared: _Pages) -> None:
+def _add_audit(router: APIRouter, shared: AccountShell) -> None:
     def read(request: Request, actor: str, before: int | None, limit: int) -> list[Any]:
-        region = _who(request).region
+        region = who_asks(request).region
         with shared.services.database.read() as session:
             return list(audit.entries(session, region=region, actor=actor, before=before, limit=limit))
 

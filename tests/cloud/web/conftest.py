@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
+from sealwatch.cloud.accounts import proofs
 from sealwatch.cloud.db.engine import Database, open_database
 from sealwatch.cloud.web.app import create_app
+from sealwatch.cloud.web.rules import Role
+from tests.cloud.web.logins import ACCOUNTS, PASSWORD, Enter, add_account, code, form_token, post
 from tests.cloud.web.scene import Scene
 
+__all__ = ["ClientFactory", "form_token"]
 ClientFactory = Callable[..., TestClient]
 
 
@@ -58,8 +62,22 @@ def client(open_client: ClientFactory) -> TestClient:
     return open_client()
 
 
-def form_token(page: str) -> str:
-    """The form token in a page."""
-    found = re.search(r'name="form_token" value="([^"]+)"', page)
-    assert found is not None, "the page has no form"
-    return found[1]
+@pytest.fixture
+def cheap_argon2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hash that takes no time: its cost is Argon2's own, and not what these tests are about."""
+    monkeypatch.setattr(proofs, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
+@pytest.fixture
+def enter(scene: Scene, open_client: ClientFactory) -> Enter:
+    """Logs somebody of a role in, with a browser of their own."""
+
+    def make(role: Role, region: str = "", login: str = "", **more: Any) -> TestClient:
+        login = login or f"{role}-{region or 'all'}".replace("_", "-")
+        secret = add_account(scene, login, role, region, **more)
+        client = open_client(web=ACCOUNTS)
+        answer = post(client, "/login", login=login, password=PASSWORD, code=code(scene, secret))
+        assert answer.status_code == 303, answer.text
+        return client
+
+    return make

@@ -3,89 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
 
-import pyotp
 import pytest
-from argon2 import PasswordHasher
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from sealwatch.cloud.accounts import proofs, store
-from sealwatch.cloud.accounts.proofs import Sealer
+from sealwatch.cloud.accounts import proofs, sessions, store
+from sealwatch.cloud.accounts.sessions import Device
 from sealwatch.cloud.db.account_tables import Account, AuditEntry
-from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.db.tables import Incident, Site
 from sealwatch.cloud.incidents.service import close
 from sealwatch.cloud.web import account_login
 from sealwatch.cloud.web.app import create_app
 from sealwatch.cloud.web.rules import MAY, RULES, Permission, Role
 from sealwatch.contract.codes import Closure
-from tests.cloud.web.conftest import ClientFactory, form_token
-from tests.cloud.web.scene import RED, SECRET, Scene
+from tests.cloud.web.conftest import ClientFactory
+from tests.cloud.web.logins import ACCOUNTS, PASSWORD, SEALER, Enter, add_account, audit, code, post
+from tests.cloud.web.scene import RED, Scene
 from tests.cloud.web.test_rules import routes, whole_app
-
-PASSWORD = "four words of nonsense"
-SEALER = Sealer(SECRET)
-ACCOUNTS = {"login": "accounts"}
-Enter = Callable[..., TestClient]
-
-
-@pytest.fixture(autouse=True)
-def cheap_argon2(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hash that takes no time: its cost is Argon2's own, and not what these tests are about."""
-    monkeypatch.setattr(proofs, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-
-
-def add_account(scene: Scene, login: str, role: Role, region: str = "", **more: Any) -> str:
-    """An account that can log in; its TOTP secret."""
-    secret = proofs.new_totp_secret()
-    with scene.database.write() as session:
-        account = store.invite(
-            session, login=login, name=login.title(), role=str(role), region=region, author="test",
-            now_ms=scene.clock.wall_ms(), **more,
-        )  # fmt: skip
-        account.password_hash = proofs.hash_password(PASSWORD)
-        account.totp_sealed = SEALER.seal(secret)
-    return secret
-
-
-def code(scene: Scene, secret: str) -> str:
-    return pyotp.TOTP(secret).at(scene.clock.wall_ms() // 1000)
-
-
-def post(client: TestClient, url: str, page: str = "/login", **fields: Any) -> Any:
-    """A form sent as a browser would: with the token of a page that shows one."""
-    return client.post(url, data={"form_token": form_token(client.get(page).text), **fields})
-
-
-@pytest.fixture
-def enter(scene: Scene, open_client: ClientFactory) -> Enter:
-    """Logs somebody of a role in, with a browser of their own."""
-
-    def make(role: Role, region: str = "", login: str = "", **more: Any) -> TestClient:
-        login = login or f"{role}-{region or 'all'}".replace("_", "-")
-        secret = add_account(scene, login, role, region, **more)
-        client = open_client(web=ACCOUNTS)
-        answer = post(client, "/login", login=login, password=PASSWORD, code=code(scene, secret))
-        assert answer.status_code == 303, answer.text
-        return client
-
-    return make
-
-
-def audit(database: Database) -> list[tuple[str, str, str]]:
-    with database.read() as session:
-        return [(one.actor, one.action, one.outcome) for one in session.query(AuditEntry).order_by(AuditEntry.id)]
 
 
 def first_link(scene: Scene) -> str:
     with scene.database.write() as session:
         return store.make_link(session, None, sealer=SEALER, author="system", now_ms=scene.clock.wall_ms())
 
+
+pytestmark = pytest.mark.usefixtures("cheap_argon2")
 
 # The first administrator
 
@@ -166,7 +111,7 @@ def test_a_locked_account_refuses_the_right_password_until_its_wait_is_over(scen
     def attempt(password: str) -> str:
         return store.log_in(
             scene.database, login="wang", password=password, code=code(scene, secret), sealer=SEALER,
-            address="192.0.2.1", now_ms=scene.clock.wall_ms(),
+            device=Device("192.0.2.1"), now_ms=scene.clock.wall_ms(),
         ).name  # fmt: skip
 
     assert [attempt("wrong words here") for _ in range(6)] == ["wrong"] * 5 + ["wait"]
@@ -186,18 +131,18 @@ def test_a_login_draws_a_new_session_and_ends_the_one_before(scene: Scene, enter
         == 303
     )
     assert client.cookies[account_login.cookie_name(secure=False)] != before
-    assert store.by_session(scene.database, before, now_ms=scene.clock.wall_ms()) is None
+    assert sessions.by_session(scene.database, before, now_ms=scene.clock.wall_ms()) is None
 
 
 def test_a_session_ends_when_idle_when_old_and_when_the_account_is_disabled(scene: Scene, enter: Enter) -> None:
     client = enter(Role.INSPECTOR, login="wang")
-    scene.clock.advance(store.IDLE_MS / 1000 - 1)
+    scene.clock.advance(sessions.IDLE_MS / 1000 - 1)
     assert client.get("/").status_code == 200
-    scene.clock.advance(store.IDLE_MS / 1000)
+    scene.clock.advance(sessions.IDLE_MS / 1000)
     assert client.get("/").status_code == 303
     client = enter(Role.INSPECTOR, login="li")
     for _ in range(15):
-        scene.clock.advance(store.IDLE_MS / 1000 - 1)
+        scene.clock.advance(sessions.IDLE_MS / 1000 - 1)
         client.get("/")
     assert client.get("/").status_code == 303  # a week is over
     client = enter(Role.INSPECTOR, login="chen")

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -19,10 +20,10 @@ PATIENCE_S = 20.0
 
 
 @contextmanager
-def serving(scene: Scene) -> Iterator[tuple[WebServer, str]]:
+def serving(scene: Scene, **web: Any) -> Iterator[tuple[WebServer, str]]:
     """The service's web server on a free port, in a thread; stopped and joined at the end."""
     port = free_port()
-    server = build_server(scene.services(), port=port)
+    server = build_server(scene.services(**web), port=port)
     listener = socket.create_server(("127.0.0.1", port))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
