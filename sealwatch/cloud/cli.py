@@ -35,7 +35,7 @@ from sealwatch.cloud.evidence import cli as evidence_cli
 from sealwatch.cloud.ingest.lane import LANES
 from sealwatch.cloud.ingest.worker import end_sessions
 from sealwatch.cloud.paging.channels import trial
-from sealwatch.cloud.service import Service, channels
+from sealwatch.cloud.service import Service, channels_alone
 from sealwatch.cloud.setup import cli as setup_cli
 from sealwatch.cloud.updates import cli as update_cli
 from sealwatch.contract import signing
@@ -178,7 +178,7 @@ def _check(arguments: argparse.Namespace) -> int:
 def _channel_test(arguments: argparse.Namespace) -> int:
     settings, language = load_cloud(arguments.config), text.terminal_language()
     with contextlib.ExitStack() as opened:
-        known = channels(settings, opened)
+        known = channels_alone(settings, arguments.config, opened)
         submission, sentences = trial.run(settings, known, arguments.name, arguments.to, language)
     print("\n".join(sentences))
     return 0 if submission.ok else 1

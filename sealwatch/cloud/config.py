@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from sealwatch.base import settings
 from sealwatch.base.mqtt import MqttSettings
 from sealwatch.base.settings import SettingsError
-from sealwatch.cloud.paging.channels.settings import Channel, Name
+from sealwatch.cloud.paging.channels.settings import Channel, Name, WebPushSettings
 from sealwatch.contract.codes import DeclaredStatus
 from sealwatch.contract.messages import Base64, Identifier
 
@@ -280,6 +280,8 @@ class Reachable(Protocol):
     """Who has addresses: a person of the file, or of the database."""
 
     @property
+    def person_id(self) -> str: ...
+    @property
     def telephone(self) -> str: ...
     @property
     def email(self) -> str: ...
@@ -295,9 +297,11 @@ def address_of(cloud: CloudSettings, person: Reachable, channel: str) -> str:
         return person.email
     if channel == "webhook":
         return person.webhook_url
+    needs = {settings_.name: settings_.needs for settings_ in cloud.channels}.get(channel, "address")
+    if needs == "subscription":
+        return person.person_id
     if channel in person.addresses:
         return person.addresses[channel]
-    needs = {settings_.name: settings_.needs for settings_ in cloud.channels}.get(channel, "address")
     return "" if needs == "address" else person.telephone
 
 
@@ -308,7 +312,18 @@ def _channels(cloud: CloudSettings, path: Path) -> dict[str, str]:
         if settings_.name in found:
             raise SettingsError(f"{path}: channels: the name {settings_.name} is already taken; choose another")
         found[settings_.name] = f"addresses.{settings_.name}" if settings_.needs == "address" else settings_.needs
+        if isinstance(settings_, WebPushSettings):
+            _refuse_anonymous(cloud, path)
     return found
+
+
+def _refuse_anonymous(cloud: CloudSettings, path: Path) -> None:
+    """Raises SettingsError where nobody could say whose browser it is that wants a person's pages."""
+    if cloud.web.login != "accounts":
+        raise SettingsError(
+            f'{path}: channels: web_push wants web.login = "accounts": an answer link may have been passed on, and '
+            "must not be enough to be paged from then on"
+        )
 
 
 def data_dir(cloud: CloudSettings, path: Path) -> Path:

@@ -17,8 +17,8 @@ from sealwatch.base import settings as settings_
 from sealwatch.base.clock import Clock, SystemClock
 from sealwatch.base.errors import CommandFailed, UsageError
 from sealwatch.cloud.answering.modems import ModemInboxes
+from sealwatch.cloud.auth import push_key, service_key
 from sealwatch.cloud.auth import secret as secrets_
-from sealwatch.cloud.auth import service_key
 from sealwatch.cloud.auth.links import LinkSigner
 from sealwatch.cloud.config import CloudSettings, data_dir
 from sealwatch.cloud.db.engine import hold_alone
@@ -35,7 +35,8 @@ from sealwatch.cloud.evidence.store import FileEvidence
 from sealwatch.cloud.ingest.worker import Ingest
 from sealwatch.cloud.paging.channels import factory
 from sealwatch.cloud.paging.channels.gsm import GsmChannel
-from sealwatch.cloud.paging.channels.settings import Robot
+from sealwatch.cloud.paging.channels.settings import Robot, WebPushSettings
+from sealwatch.cloud.paging.channels.web_push import PushMeans
 from sealwatch.cloud.paging.mail import EmailChannel
 from sealwatch.cloud.paging.pager import Pager
 from sealwatch.cloud.paging.queue import Limits
@@ -75,6 +76,7 @@ class Service:
             self._register()
             self.secret = secrets_.load_or_create(self.data_dir)
             self.signing_key = service_key.load_or_create(self.data_dir)
+            self.push_key = push_key.load_or_create(self.data_dir)
             self.enrolment = self._open_enrolment()
             self.links = LinkSigner(self.secret, settings.web.public_url)
             self.telemetry = open_store(settings.telemetry, self.data_dir, clock=self.clock)
@@ -119,7 +121,7 @@ class Service:
             clock=self.clock,
             changes=self.changes,
         )
-        known = channels(self.settings, opened, self.clock)
+        known = channels(self.settings, opened, self.clock, PushMeans(self.database, self.push_key))
         modems = {name: one for name, one in known.items() if isinstance(one, GsmChannel) and one.answerable}
         self.inboxes = ModemInboxes(self.database, modems, clock=self.clock, changes=self.changes)
         self.nightly = NightlyTest(self.database, settings=self.settings, channels=known, clock=self.clock)
@@ -178,6 +180,7 @@ class Service:
             changes=self.changes,
             counters=self.counters,
             clock=self.clock,
+            push_key=push_key.public_text(self.push_key),
         )
 
     @property
@@ -258,7 +261,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def channels(
-    settings: CloudSettings, opened: contextlib.ExitStack, clock: Clock | None = None
+    settings: CloudSettings, opened: contextlib.ExitStack, clock: Clock | None = None, push: PushMeans | None = None
 ) -> dict[str, PageChannel]:
     """The configured ways to reach people, by the name that the ladder uses. Raises SettingsError for a bad secret."""
     found: dict[str, PageChannel] = {}
@@ -268,8 +271,20 @@ def channels(
         found["webhook"] = webhook
     if settings.smtp is not None:
         found["email"] = EmailChannel(settings.smtp)
-    found |= factory.build(settings, opened, clock)
+    found |= factory.build(settings, opened, clock, push)
     return found
+
+
+def channels_alone(settings: CloudSettings, config_path: Path, opened: contextlib.ExitStack) -> dict[str, PageChannel]:
+    """`channels` for a command that runs without the service, which may run beside it. Raises UsageError as well."""
+    push = None
+    if any(isinstance(one, WebPushSettings) for one in settings.channels):
+        folder = data_dir(settings, config_path)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database, _ = open_for_service(settings.database, folder)
+        opened.callback(database.close)
+        push = PushMeans(database, push_key.load_or_create(folder))
+    return channels(settings, opened, push=push)
 
 
 def _only_service(folder: Path) -> IO[str]:

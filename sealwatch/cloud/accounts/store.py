@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from sealwatch.cloud.accounts import audit, proofs, sessions
 from sealwatch.cloud.accounts.proofs import Sealer
 from sealwatch.cloud.accounts.sessions import Device, LoggedIn, actor_of_account
-from sealwatch.cloud.db.account_tables import Account, ApiToken, OneTimeLink
+from sealwatch.cloud.db.account_tables import Account, ApiToken, OneTimeLink, PushSubscription
 from sealwatch.cloud.db.engine import Database, hold_alone
 from sealwatch.cloud.db.tables import Person
 from sealwatch.cloud.refused import NotAllowed
@@ -218,10 +218,11 @@ def by_token(database: Database, token: str, *, now_ms: int) -> LoggedIn | None:
 
 
 def disable(session: Session, account: Account, *, disabled: bool, author: str, now_ms: int) -> None:
-    """Shut an account out at once, with its sessions and tokens; or let it in again."""
+    """Shut an account out at once, with its sessions, tokens and web push; or let it in again."""
     account.disabled_at_ms = now_ms if disabled else None
     if disabled:
         sessions.end_all(session, account.account_id)
+        session.execute(delete(PushSubscription).where(PushSubscription.account_id == account.account_id))
         session.execute(
             update(ApiToken)
             .where(ApiToken.account_id == account.account_id, ApiToken.revoked_at_ms.is_(None))
@@ -232,9 +233,10 @@ def disable(session: Session, account: Account, *, disabled: bool, author: str, 
 
 
 def reset(session: Session, account: Account, *, sealer: Sealer, author: str, now_ms: int) -> str:
-    """A link to set a new password and second factor. The old ones stop working now, and every session ends."""
+    """A link to set a new password and second factor. The old ones stop working now; sessions and web push end."""
     account.password_hash, account.totp_sealed, account.recovery = "", "", []
     sessions.end_all(session, account.account_id)
+    session.execute(delete(PushSubscription).where(PushSubscription.account_id == account.account_id))
     audit.note(session, at_ms=now_ms, actor=author, action="account.reset", target=account.login, region=account.region)
     return make_link(session, account, sealer=sealer, author=author, now_ms=now_ms)
 

@@ -72,6 +72,21 @@ class ApiToken(Base):
     revoked_at_ms: Mapped[int | None]
 
 
+class PushSubscription(Base):
+    """A browser that takes pages for a person (RFC 8030), by the hash of the address its push service gave it."""
+
+    __tablename__ = "push_subscriptions"
+    subscription_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.account_id"), index=True)
+    person_id: Mapped[str] = mapped_column(String(64), index=True)
+    endpoint: Mapped[str] = mapped_column(Text)
+    p256dh: Mapped[str] = mapped_column(String(100))  # the browser's public key, base64url
+    auth: Mapped[str] = mapped_column(String(32))  # 16 random bytes that it shares with us, base64url
+    agent: Mapped[str] = mapped_column(String(200))
+    created_at_ms: Mapped[int]
+    taken_at_ms: Mapped[int | None]  # when its push service last took a page
+
+
 class AuditEntry(Base):
     """One line of the audit log. The database itself refuses to change or delete one."""
 

@@ -21,6 +21,7 @@ from sealwatch.base import text
 from sealwatch.base.clock import Clock
 from sealwatch.base.text import Language
 from sealwatch.cloud.config import CloudSettings, address_of
+from sealwatch.cloud.db.account_tables import PushSubscription
 from sealwatch.cloud.db.duty_tables import Mark, RosterRow, SelfTest
 from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.db.tables import Page, Person
@@ -203,16 +204,19 @@ def contacts(session: Session, settings: CloudSettings) -> list[Contact]:
     pages = session.scalars(select(Page).join(newest, and_(*same)))
     last = {(page.person_id, page.channel): page for page in pages}
     needs = {"webhook": "address", "email": "address"} | {one.name: one.needs for one in settings.channels}
+    subscribed = set(session.scalars(select(PushSubscription.person_id)))
     found = []
     for person in session.scalars(select(Person).where(Person.person_id.in_(over)).order_by(Person.person_id)):
         ways = []
         for channel in dict.fromkeys(over[person.person_id]):
             page = last.get((person.person_id, channel))
-            address = address_of(settings, person, channel)
+            has_address = bool(address_of(settings, person, channel)) or not needs.get(channel, "")
+            if needs.get(channel, "") == "subscription":
+                has_address = person.person_id in subscribed
             ways.append(
                 Way(
                     channel=channel,
-                    has_address=bool(address) or not needs.get(channel, ""),
+                    has_address=has_address,
                     at_ms=None if page is None else page.due_at_ms,
                     taken=page is not None and page.submitted_at_ms is not None,
                     outcome="" if page is None else page.outcome,

@@ -133,7 +133,7 @@ def steps(plan: Plan, language: Language, tokens: list[str]) -> list[Step]:
 
 
 def _test_page(plan: Plan, language: Language) -> Told:
-    from sealwatch.cloud.service import channels  # everything a page may need: not loaded by every command
+    from sealwatch.cloud.service import channels_alone  # everything a page may need: not loaded by every command
 
     settings = load_cloud(plan.config)
     if not plan.page:
@@ -141,7 +141,8 @@ def _test_page(plan: Plan, language: Language) -> Told:
         return skipped("page.later", person=people or "PERSON", file=plan.config)
     channel, _, person = plan.page.partition(":")
     with contextlib.ExitStack() as opened:
-        submission, sentences = trial.run(settings, channels(settings, opened), channel, person, language)
+        known = channels_alone(settings, plan.config, opened)
+        submission, sentences = trial.run(settings, known, channel, person, language)
     return (done if submission.ok else failed)("page.said", said=" ".join(sentences))
 
 

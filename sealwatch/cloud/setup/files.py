@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sealwatch.base.clock import SystemClock
 from sealwatch.base.files import replace_file
-from sealwatch.cloud.auth import service_key
+from sealwatch.cloud.auth import push_key, service_key
 from sealwatch.cloud.config import load_cloud
 from sealwatch.cloud.enrolment.authority import Authority, private_pem
 from sealwatch.cloud.enrolment.cli import CA_FOLDER
@@ -105,10 +105,11 @@ def _site(plan: Plan) -> str:
 
 
 def make_authority(plan: Plan) -> Told:
-    """The county's authority, the service's signing key and an empty list of what was revoked."""
+    """The county's authority, the service's keys (for nodes, for web push) and an empty list of what was revoked."""
     there = (plan.data / CA_FOLDER / "ca.pem").exists()
     authority = Authority(plan.data / CA_FOLDER, SystemClock().wall_ms())
     service_key.load_or_create(plan.data)
+    push_key.load_or_create(plan.data)
     if not authority.crl_file.exists():
         authority.write_crl([], SystemClock().wall_ms())
     name = skipped if there else done

@@ -17,11 +17,13 @@ from sealwatch.base.text import Language
 from sealwatch.cloud.auth.links import AnswerLink, LinkRefusal
 from sealwatch.cloud.evidence.preview import Previews
 from sealwatch.cloud.incidents import service
+from sealwatch.cloud.paging.choices import ANSWERS, PARAMETER
 from sealwatch.cloud.web import incident_page, step_forms
 from sealwatch.cloud.web import language as language_
 from sealwatch.cloud.web.events import Hub
 from sealwatch.cloud.web.pages import clip_response, picture_response, the_incident, the_permits
 from sealwatch.cloud.web.problems import Problem
+from sealwatch.cloud.web.push_routes import push_services
 from sealwatch.cloud.web.render import Renderer
 from sealwatch.cloud.web.services import WebServices
 from sealwatch.cloud.web.step_forms import Doer
@@ -52,7 +54,7 @@ def build(services: WebServices, render: Renderer, previews: Previews, hub: Hub)
             return link, the_incident(session, link.incident_id)
 
     @router.get("")
-    def page(request: Request, token: str) -> Response:
+    def page(request: Request, token: str, do: Annotated[str, Query(alias=PARAMETER, max_length=20)] = "") -> Response:
         stamp, language = render.stamp(), language_.of_request(request)
         link, incident = found(token)
         with services.database.read() as session:
@@ -69,6 +71,8 @@ def build(services: WebServices, render: Renderer, previews: Previews, hub: Hub)
         actor = f"person:{link.person_id}"
         values |= incident_page.acting(request, incident, language=language, actor=actor, by_link=True)
         values |= _answer_values(incident, link, language) | {"token_url": f"/a/{token}", "stamp": stamp}
+        values["push_offered"] = bool(push_services(services))
+        values["asked"] = do if do in ANSWERS else ""
         return render.page(request, "answer.html", values, events_url=f"/a/{token}/events")
 
     @router.post("/answer")

@@ -24,6 +24,7 @@ _WITH_PICTURE: Final = re.compile(r"/(?:incidents|a)/[^/]+/(?:arrive|verify)")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; "
+    "manifest-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 

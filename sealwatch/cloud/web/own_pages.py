@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from sqlalchemy import select
@@ -12,7 +12,7 @@ from sealwatch.cloud.accounts import own, sessions, store
 from sealwatch.cloud.accounts.own import Offer, Waiting
 from sealwatch.cloud.db.account_tables import Account, ApiToken
 from sealwatch.cloud.refused import NotAllowed
-from sealwatch.cloud.web import account_login
+from sealwatch.cloud.web import account_login, push_routes
 from sealwatch.cloud.web.account_shell import (
     AccountShell,
     Secret,
@@ -23,25 +23,9 @@ from sealwatch.cloud.web.account_shell import (
     too_many,
     who_asks,
 )
+from sealwatch.cloud.web.device_names import device_name
 from sealwatch.cloud.web.pages import FormToken
 from sealwatch.cloud.web.rules import GRANTABLE
-
-# A browser calls itself by many names; the first that fits is the right one, since all call themselves the later ones.
-_SYSTEMS: Final = (
-    ("HarmonyOS", "HarmonyOS"), ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"),
-    ("Mac OS", "macOS"), ("Linux", "Linux"),
-)  # fmt: skip
-_BROWSERS: Final = (
-    ("MicroMessenger/", "WeChat"), ("DingTalk/", "DingTalk"), ("Lark/", "Feishu"), ("HuaweiBrowser/", "Huawei Browser"),
-    ("MiuiBrowser/", "Mi Browser"), ("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"),
-    ("Safari/", "Safari"),
-)  # fmt: skip
-
-
-def device_name(agent: str) -> str:
-    """What people call the device of a User-Agent: "Android · WeChat"; "" where it says nothing known."""
-    names = (next((name for mark, name in known if mark in agent), "") for known in (_SYSTEMS, _BROWSERS))
-    return " · ".join(name for name in names if name)
 
 
 def add(router: APIRouter, shared: AccountShell) -> None:
@@ -50,6 +34,7 @@ def add(router: APIRouter, shared: AccountShell) -> None:
     _add_password(router, shared)
     _add_authenticator(router, shared)
     _add_devices(router, shared)
+    push_routes.add(router, shared)
 
 
 def _show(shared: AccountShell, request: Request, *, made: str = "", fault: str = "", at: str = "") -> Response:
@@ -64,6 +49,7 @@ def _show(shared: AccountShell, request: Request, *, made: str = "", fault: str 
                 (row, device_name(row.agent)) for row in sessions.living(session, who.account_id, now_ms=shared.now_ms)
             ],
         }
+        values["push"] = push_routes.values(session, shared.services, who)
     grantable = sorted(GRANTABLE & account_login.may(who))
     values |= {
         "me": who, "made": made, "fault": fault, "fault_at": at, "grantable": grantable,

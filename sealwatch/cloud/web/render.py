@@ -20,7 +20,12 @@ from sealwatch.cloud.web import story, words
 from sealwatch.cloud.web.events import Hub
 from sealwatch.cloud.web.forms import FIELD, Forms
 
-_MEDIA_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_MEDIA_TYPES: Final = {
+    "css": "text/css",
+    "js": "text/javascript",
+    "svg": "image/svg+xml",
+    "webmanifest": "application/manifest+json",
+}
 NAV: Final = (
     ("/", "home"), ("/desk", "desk"), ("/sites", "sites"), ("/people", "people"), ("/permits", "permits"),
     ("/maintenance", "maintenance"), ("/channels", "channels"), ("/load", "load"),

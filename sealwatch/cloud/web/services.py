@@ -45,6 +45,7 @@ class WebServices:
     enrolment: Desk | None = None  # gives certificates to nodes; None: this service gives none
     counters: Callable[[], Mapping[str, int]] = _no_counters
     clock: Clock = field(default_factory=SystemClock)
+    push_key: str = ""  # the public half of `sealwatch.cloud.auth.push_key`, for browsers that subscribe
 
 
 def access_token(services: WebServices) -> str:

@@ -11,11 +11,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric import ec
 from numpy.typing import NDArray
 
 from sealwatch.base.clock import ManualClock
 from sealwatch.base.mqtt import MqttSettings
 from sealwatch.cloud.auth.links import LinkSigner
+from sealwatch.cloud.auth.push_key import public_text
 from sealwatch.cloud.config import CloudSettings, WebSettings
 from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.db.tables import (
@@ -33,6 +35,7 @@ from sealwatch.cloud.db.tables import (
 )
 from sealwatch.cloud.evidence.store import MemoryEvidence
 from sealwatch.cloud.incidents import service
+from sealwatch.cloud.paging.channels.settings import Channel
 from sealwatch.cloud.permits.store import Announced, announce
 from sealwatch.cloud.ports import ChangeBus, TelemetryStore
 from sealwatch.cloud.telemetry.memory import MemoryTelemetry
@@ -40,6 +43,7 @@ from sealwatch.cloud.web.services import WebServices
 from sealwatch.contract.codes import Closure
 
 NOW_MS = 1_795_285_267_000  # 2026-11-22 02:21:07 local time
+PUSH_KEY = public_text(ec.derive_private_key(7, ec.SECP256R1()))
 SECRET = b"a secret that only these tests know."
 RED = "7f3c1e9a5b8d4c2f9e6a0b7d1c3f5e8a"
 ORANGE = "1b2c3d4e5f60718293a4b5c6d7e8f901"
@@ -113,6 +117,7 @@ class Scene:
     picture: bytes = field(default_factory=drawn_picture)
     public_url: str = "http://127.0.0.1:8000"
     access_token: str = ""
+    channels: list[Channel] = field(default_factory=list)
 
     @property
     def picture_sha256(self) -> str:
@@ -126,6 +131,7 @@ class Scene:
         settings = CloudSettings(
             data_dir="data",
             mqtt=MqttSettings(url="mqtt://127.0.0.1:1883"),
+            channels=self.channels,
             web=WebSettings(public_url=self.public_url, access_token=self.access_token, **web),
         )
         return WebServices(
@@ -138,6 +144,7 @@ class Scene:
             changes=self.changes,
             counters=lambda: {"alarms_stored": 12, "messages.received": 480},
             clock=self.clock,
+            push_key=PUSH_KEY,
         )
 
     def token(self, person_id: str = "wang", *, incident_id: str = RED, valid_s: int = 3600) -> str:

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from sealwatch.cloud.accounts import proofs
 from sealwatch.cloud.db.account_tables import Account
-from sealwatch.cloud.web.own_pages import device_name
+from sealwatch.cloud.web.device_names import device_name
 from sealwatch.cloud.web.rules import Role
 from tests.cloud.web.conftest import ClientFactory
 from tests.cloud.web.logins import ACCOUNTS, PASSWORD, Enter, add_account, audit, code, post

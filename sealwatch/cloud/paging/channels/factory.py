@@ -16,6 +16,7 @@ from sealwatch.cloud.paging.channels.gsm import GsmChannel
 from sealwatch.cloud.paging.channels.longtail import AppriseChannel
 from sealwatch.cloud.paging.channels.mqtt import MqttChannel
 from sealwatch.cloud.paging.channels.tencent import TencentSms, TencentVoice
+from sealwatch.cloud.paging.channels.web_push import PushMeans, WebPush
 from sealwatch.cloud.paging.channels.wecom import WeComApplication, WeComRobot
 from sealwatch.cloud.ports import PageChannel, PageRequest, Submission
 
@@ -26,12 +27,17 @@ class _Closable(Protocol):
     def close(self) -> None: ...
 
 
-def build(cloud: CloudSettings, opened: contextlib.ExitStack, clock: Clock | None = None) -> dict[str, PageChannel]:
-    """The channels of ``[[channels]]`` by name; closed with `opened`. Raises SettingsError for a bad secret."""
+def build(
+    cloud: CloudSettings, opened: contextlib.ExitStack, clock: Clock | None = None, push: PushMeans | None = None
+) -> dict[str, PageChannel]:
+    """The channels of ``[[channels]]`` by name; closed with `opened`. Raises SettingsError for a bad secret.
+
+    `push` is wanted where one of them is a `web_push`.
+    """
     found: dict[str, PageChannel] = {}
     for one in cloud.channels:
         try:
-            channel = _made(one, cloud, clock or SystemClock())
+            channel = _made(one, cloud, clock or SystemClock(), push)
         except SettingsError as error:
             raise SettingsError(f"channels: {one.name}: {error}") from None
         opened.callback(channel.close)
@@ -39,7 +45,7 @@ def build(cloud: CloudSettings, opened: contextlib.ExitStack, clock: Clock | Non
     return found
 
 
-def _made(one: kinds.Channel, cloud: CloudSettings, clock: Clock) -> _Closable:
+def _made(one: kinds.Channel, cloud: CloudSettings, clock: Clock, push: PushMeans | None) -> _Closable:
     match one:
         case kinds.DingTalkRobotSettings():
             return DingTalkRobot(
@@ -66,6 +72,10 @@ def _made(one: kinds.Channel, cloud: CloudSettings, clock: Clock) -> _Closable:
             return MqttChannel(cloud.mqtt, one.topic)
         case kinds.AppriseSettings():
             return AppriseChannel(secret(one.url))
+        case kinds.WebPushSettings():
+            if push is None:
+                raise ValueError("web push wants its key and the database of subscriptions")
+            return WebPush(push, services=one.services, subject=cloud.web.public_url, clock=clock)
         case _:
             return _carrier(one, clock)
 

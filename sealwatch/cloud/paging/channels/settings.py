@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from sealwatch.cloud.paging.channels.templates import Field
 
@@ -19,9 +19,18 @@ BaseUrl = Annotated[str, Meta(pattern=r"^https?://[^/]+$", description="Only for
 Words = Annotated[str, Meta(min_length=1, max_length=100)]
 PerMinute = Annotated[int, Meta(ge=6, le=100, description="Messages a minute that the vendor allows this robot.")]
 
+PUSH_SERVICES: Final = (
+    "fcm.googleapis.com",
+    "updates.push.services.mozilla.com",
+    "push.apple.com",
+    "notify.windows.com",
+)
+"""Of Chrome, Firefox, Safari and Edge."""
+
 
 class Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """What every channel has. `needs` is what a person must have: "telephone", "address" (of this channel) or ""."""
+    """What every channel has. `needs` is what a person must have: "telephone", "address" (of this channel),
+    "subscription" (a browser of theirs, found by their person_id) or ""."""
 
     name: Name
     needs: ClassVar[str] = "telephone"
@@ -142,6 +151,20 @@ class MqttSettingsOfChannel(Common, frozen=True, kw_only=True, tag="mqtt"):
     needs: ClassVar[str] = ""
 
 
+class WebPushSettings(Common, frozen=True, kw_only=True, tag="web_push"):
+    """Notifications of browsers that people subscribed on their own account's page."""
+
+    services: Annotated[
+        list[Annotated[str, Meta(pattern=r"^[a-z0-9.-]{1,100}$")]],
+        Meta(
+            min_length=1,
+            description="Hosts of push services, with what lies below them, that subscriptions may name: the service "
+            "sends to no other address.",
+        ),
+    ] = field(default_factory=lambda: [*PUSH_SERVICES])
+    needs: ClassVar[str] = "subscription"
+
+
 class AppriseSettings(Common, frozen=True, kw_only=True, tag="apprise"):
     """Anything else that the library Apprise knows; its word is a plain yes or no."""
 
@@ -161,6 +184,7 @@ Channel = (
     | TencentVoiceSettings
     | GsmSettings
     | MqttSettingsOfChannel
+    | WebPushSettings
     | AppriseSettings
 )
 

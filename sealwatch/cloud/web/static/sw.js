@@ -22,6 +22,22 @@
     }));
   });
 
+  // A page: always shown, also where it can't be read, because a browser takes the right away from whoever stays silent.
+  self.addEventListener("push", function (event) {
+    var page;
+    try { page = event.data.json(); } catch (error) { page = { title: "封哨 SealWatch", body: "", url: "/", tag: "", choices: [] }; }
+    event.waitUntil(self.registration.showNotification(page.title, {
+      body: page.body, lang: page.language === "en" ? "en" : "zh-CN", tag: page.tag, renotify: !!page.tag, requireInteraction: true,
+      vibrate: [400, 200, 400, 200, 400], icon: "/static/mark.svg", data: { url: page.url, urls: page.choices.map(function (one) { return one.url; }) },
+      actions: page.choices.slice(0, 2).map(function (one, index) { return { action: String(index), title: one.title }; })
+    }));
+  });
+  self.addEventListener("notificationclick", function (event) {
+    var data = event.notification.data || {}, url = new URL((data.urls || [])[event.action] || data.url || "/", self.location.origin);
+    event.notification.close();
+    if (url.origin === self.location.origin) event.waitUntil(self.clients.openWindow(url.href));
+  });
+
   function keep(name, request, response) {
     var copy = response.clone();
     return caches.open(name).then(function (cache) {

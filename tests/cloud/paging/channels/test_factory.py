@@ -11,7 +11,8 @@ from sealwatch.base.settings import SettingsError
 from sealwatch.cloud.config import address_of, load_cloud
 from sealwatch.cloud.paging.channels import factory
 from sealwatch.cloud.paging.channels.dingtalk import DingTalkRobot
-from sealwatch.cloud.service import channels
+from sealwatch.cloud.service import channels, channels_alone
+from tests.cloud.paging.channels.vendor import a_request
 
 BASE = """
 data_dir = "data"
@@ -72,6 +73,7 @@ def test_a_person_without_an_own_address_is_reached_by_telephone_number(tmp_path
         ((STEP.format("pigeon"),), "ladder: pigeon is no channel"),
         ((table("mqtt"), table("mqtt")), "the name app is already taken"),
         ((table("mqtt", "email"),), "the name email is already taken"),
+        (('[[channels]]\nkind = "web_push"\nname = "push"\n',), 'web_push wants web.login = "accounts"'),
         ((table("wecom_app", "work"), STEP.format("work")), "wants that person's addresses.work"),
         ((table("mqtt", "much-too-long-name"),), "matching regex"),
         ((table("mqtt").replace("county/pages", "county/#"),), "matching regex"),
@@ -82,6 +84,16 @@ def test_a_person_without_an_own_address_is_reached_by_telephone_number(tmp_path
 def test_a_mistake_is_named(tmp_path: Path, parts: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence):
         load_cloud(written(tmp_path, *parts))
+
+
+def test_web_push_asks_for_the_browsers_of_a_person_by_their_id(tmp_path: Path) -> None:
+    push = '[[channels]]\nkind = "web_push"\nname = "push"\n'
+    file = written(tmp_path, push, STEP.format("push"), '[web]\nlogin = "accounts"\n')
+    cloud = load_cloud(file)
+    assert address_of(cloud, cloud.people[0], "push") == "wang"
+    with contextlib.ExitStack() as opened:
+        made = channels_alone(cloud, file, opened)
+        assert made["push"].submit(a_request("wang")).reason == "nobody_subscribed"
 
 
 def test_a_missing_secret_names_its_channel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
