@@ -7,6 +7,10 @@ Robot
   Source: open.dingtalk.com "custom-robot-access", as quoted at mihaoyun.com/wordpress/?p=391 and juejin.cn/post/
   7129698690297495583. Codes: 310000 keyword, signature or address (cloud.tencent.com/developer/article/1834468);
   130101 "send too fast, exceed 20 times per minute" (github.com/ccfos/nightingale/issues/369).
+  With buttons: ``{"msgtype": "actionCard", "actionCard": {"title", "text", "btnOrientation", "btns": [{"title",
+  "actionURL"}]}}``. A card can't call anybody by number; Markdown can, where ``@number`` stands in the text too. So who
+  has a number gets ``{"msgtype": "markdown", "markdown": {"title", "text"}, "at"}`` with the answers as links: a call
+  that a muted group shows as well is worth more than a button (open.dingtalk.com "robot-message-type").
 
 Work notification
   ``GET {base_url}/gettoken?appkey=…&appsecret=…`` answers ``access_token`` and ``expires_in`` 7200; it is to be kept,
@@ -14,6 +18,8 @@ Work notification
   ``agent_id``, ``userid_list`` and ``msg`` answers ``errcode`` and ``task_id`` (developer.alibaba.com apiId 37692;
   errcode 0, -1, 88 with ``sub_code``, 40001, 40014 in DingTalk's list of global codes). The same text to the same
   person goes out once a day only, so each message ends with its page number.
+  With buttons: ``{"msgtype": "action_card", "action_card": {"title", "markdown", "btn_orientation", "btn_json_list":
+  [{"title", "action_url"}]}}``; a title of 64 characters, buttons of 20.
   That DingTalk takes a task does not say that the person's telephone showed it.
 
 Not verified in a document: limits of the work notification, and robot codes other than those in `ROBOT`.
@@ -25,11 +31,13 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from sealwatch.base.clock import Clock
-from sealwatch.cloud.paging.channels import verdicts
+from sealwatch.cloud.paging import choices
+from sealwatch.cloud.paging.channels import cards, verdicts
+from sealwatch.cloud.paging.channels.cards import Message
 from sealwatch.cloud.paging.channels.http import Caller, NoAnswerError
 from sealwatch.cloud.paging.channels.tokens import Token, TokenKeeper
 from sealwatch.cloud.paging.channels.verdicts import BUSY, MISCONFIGURED_S, TAKEN, TOO_FAST, Meaning
@@ -52,6 +60,7 @@ WORK: Final[Mapping[int, Meaning]] = {
     40003: Meaning("person_unknown"),
 }
 _LONGEST: Final = 4500  # characters; DingTalk's global code 34016 names 5000 for a message's content
+_LONGEST_TITLE: Final = 64
 _JSON: Final = {"Content-Type": "application/json; charset=utf-8"}
 
 
@@ -74,6 +83,36 @@ def judge_work(status: int, body: bytes) -> Submission:
     return submission
 
 
+def robot_card(request: PageRequest, mobiles: Sequence[str]) -> Message | None:
+    """A page with its answers for a group; None where it has none. Pure."""
+    buttons = cards.buttons(request)
+    if not buttons:
+        return None
+    text = f"### {cards.plain_markdown(request.title)}\n\n{cards.plain_markdown(choices.without_link(request))}"
+    if not mobiles:
+        btns = [{"title": one.words, "actionURL": one.url} for one in buttons]
+        card = {"title": request.title, "text": text[:_LONGEST], "btnOrientation": "0", "btns": btns}
+        return {"msgtype": "actionCard", "actionCard": card}
+    tail = "\n\n".join(["", *(f"[{one.words}]({one.url})" for one in buttons), " ".join(f"@{one}" for one in mobiles)])
+    markdown = {"title": request.title, "text": text[: _LONGEST - len(tail)] + tail}
+    return {"msgtype": "markdown", "markdown": markdown, "at": {"atMobiles": [*mobiles], "isAtAll": False}}
+
+
+def work_card(request: PageRequest) -> Message | None:
+    """A page with its answers for one person; None where it has none. Pure."""
+    buttons = cards.buttons(request)
+    if not buttons:
+        return None
+    text = f"### {cards.plain_markdown(request.title)}\n\n{cards.plain_markdown(choices.without_link(request))}"
+    card = {
+        "title": request.title[:_LONGEST_TITLE],
+        "markdown": f"{text[:_LONGEST]}\n\n＃{request.page_id[:8]}",
+        "btn_orientation": "0",
+        "btn_json_list": [{"title": one.words, "action_url": one.url} for one in buttons],
+    }
+    return {"msgtype": "action_card", "action_card": card}
+
+
 class DingTalkRobot:
     """A robot of one group. `request.address` holds telephone numbers to call by name (@), separated by commas."""
 
@@ -89,16 +128,17 @@ class DingTalkRobot:
             now_ms = self._clock.wall_ms()
             params |= {"timestamp": str(now_ms), "sign": sign(self._secret, now_ms)}
         mobiles = [mobile for mobile in request.address.split(",") if mobile]
-        message = {
-            "msgtype": "text",
-            "text": {"content": f"{request.title}\n{request.body}"[:_LONGEST]},
-            "at": {"atMobiles": mobiles, "isAtAll": False},
-        }
-        try:
-            answer = self._caller.ask("POST", self._url, content=_encoded(message), headers=_JSON, params=params)
-        except NoAnswerError as trouble:
-            return trouble.submission
-        return judge_robot(*answer)
+        at = {"atMobiles": mobiles, "isAtAll": False}
+        text = {"msgtype": "text", "text": {"content": f"{request.title}\n{request.body}"[:_LONGEST]}, "at": at}
+
+        def send(message: Message) -> Submission:
+            try:
+                answer = self._caller.ask("POST", self._url, content=_encoded(message), headers=_JSON, params=params)
+            except NoAnswerError as trouble:
+                return trouble.submission
+            return judge_robot(*answer)
+
+        return cards.sent(robot_card(request, mobiles), text, send)
 
     def close(self) -> None:
         self._caller.close()
@@ -140,14 +180,14 @@ class DingTalkWork:
 
     def _send(self, token: str, request: PageRequest) -> Submission:
         content = f"{request.title}\n{request.body}"[:_LONGEST] + f"\n#{request.page_id[:8]}"
-        message = {
-            "agent_id": self._agent_id,
-            "userid_list": request.address,
-            "msg": {"msgtype": "text", "text": {"content": content}},
-        }
         url = f"{self._base_url}/topapi/message/corpconversation/asyncsend_v2"
-        answer = self._caller.ask("POST", url, content=_encoded(message), headers=_JSON, params={"access_token": token})
-        return judge_work(*answer)
+
+        def send(message: Message) -> Submission:
+            whole = {"agent_id": self._agent_id, "userid_list": request.address, "msg": message}
+            params = {"access_token": token}
+            return judge_work(*self._caller.ask("POST", url, content=_encoded(whole), headers=_JSON, params=params))
+
+        return cards.sent(work_card(request), {"msgtype": "text", "text": {"content": content}}, send)
 
 
 def token_from(status: int, body: bytes, table: Mapping[int, Meaning]) -> Token:
@@ -175,5 +215,5 @@ def _judge(status: int, body: bytes, table: Mapping[int, Meaning]) -> Submission
     return verdicts.by_code(code, value.get("errmsg", ""), table, detail=f"task_id {task}" if task else "")
 
 
-def _encoded(message: dict[str, Any]) -> bytes:
+def _encoded(message: Message) -> bytes:
     return json.dumps(message, ensure_ascii=False).encode()

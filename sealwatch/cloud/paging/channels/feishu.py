@@ -5,7 +5,10 @@
 100 messages a minute and 5 a second, at most 20 KB; 11232 is the answer to more, likely at full and half hours
 (open.larkoffice.com/document/ukTMukTMukTM/ucTM5YjL3ETO24yNxkjN). The answer holds ``code`` or, from the older
 interface, ``StatusCode``; 0 is success. 19021 signature or clock (github.com/feiyu563/PrometheusAlert/issues/422),
-19024 no keyword. 99991400 and HTTP 429: too many requests (open.feishu.cn "frequency-control").
+19024 no keyword. With buttons: ``{"msg_type": "interactive", "card": {"config", "header", "elements"}}`` in the first
+structure of cards, where buttons stand in an element ``action`` and one with ``url`` opens it (open.feishu.cn
+"feishu-cards/card-components/interactive-components/button"). 99991400 and HTTP 429: too many requests (open.feishu.cn
+"frequency-control").
 
 Not verified in a document: 19022 (address not allowed) and 9499 (bad request), which are known from practice only,
 and how long 11232 lasts; a minute is assumed.
@@ -18,10 +21,12 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from sealwatch.base.clock import Clock
-from sealwatch.cloud.paging.channels import verdicts
+from sealwatch.cloud.paging import choices
+from sealwatch.cloud.paging.channels import cards, verdicts
+from sealwatch.cloud.paging.channels.cards import Message
 from sealwatch.cloud.paging.channels.http import Caller, NoAnswerError
 from sealwatch.cloud.paging.channels.verdicts import MISCONFIGURED_S, TAKEN, Meaning
 from sealwatch.cloud.ports import PageRequest, Submission
@@ -39,6 +44,7 @@ CODES: Final[Mapping[int, Meaning]] = {
     19024: _SECURITY,
 }
 _LONGEST: Final = 5000
+_COLOURS: Final = {"red": "red", "orange": "orange", "yellow": "yellow", "blue": "blue"}
 
 
 def sign(secret: str, timestamp_s: int) -> str:
@@ -59,6 +65,28 @@ def judge(status: int, body: bytes) -> Submission:
     return verdicts.by_code(code, value.get("msg") or value.get("StatusMessage", ""), CODES)
 
 
+def card(request: PageRequest) -> Message | None:
+    """A page with its answers as a card; None where it has none. Pure."""
+    buttons = cards.buttons(request)
+    if not buttons:
+        return None
+    actions = [
+        {"tag": "button", "text": _plain(one.words), "url": one.url, "type": "primary" if n == 0 else "default"}
+        for n, one in enumerate(buttons)
+    ]
+    elements = [
+        {"tag": "div", "text": _plain(choices.without_link(request)[:_LONGEST])},
+        {"tag": "action", "actions": actions},
+    ]
+    header = {"title": _plain(request.title), "template": _COLOURS.get(request.level, "grey")}
+    content = {"config": {"wide_screen_mode": True}, "header": header, "elements": elements}
+    return {"msg_type": "interactive", "card": content}
+
+
+def _plain(words: str) -> dict[str, str]:
+    return {"tag": "plain_text", "content": words}
+
+
 class FeishuRobot:
     """A robot of one group. The text interface has no way to call a person by telephone number."""
 
@@ -70,11 +98,14 @@ class FeishuRobot:
 
     def submit(self, request: PageRequest) -> Submission:
         text = f"{request.title}\n{request.body}"[:_LONGEST]
-        message: dict[str, Any] = {"msg_type": "text", "content": {"text": text}}
+        return cards.sent(card(request), {"msg_type": "text", "content": {"text": text}}, self._send)
+
+    def _send(self, message: Message) -> Submission:
+        signed: dict[str, str] = {}
         if self._secret:
             now_s = self._clock.wall_ms() // 1000
-            message = {"timestamp": str(now_s), "sign": sign(self._secret, now_s)} | message
-        content = json.dumps(message, ensure_ascii=False).encode()
+            signed = {"timestamp": str(now_s), "sign": sign(self._secret, now_s)}
+        content = json.dumps({**signed, **message}, ensure_ascii=False).encode()
         headers = {"Content-Type": "application/json; charset=utf-8"}
         try:
             answer = self._caller.ask("POST", self._url, content=content, headers=headers)

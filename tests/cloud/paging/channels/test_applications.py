@@ -79,8 +79,8 @@ def test_a_work_notification_names_application_person_and_page_and_keeps_the_tas
     submission = dingtalk(vendor, ManualClock()).submit(a_request("wang"))
     assert submission.outcome == "taken: 0 ok (task_id 256271667526)"
     message = json.loads(vendor.calls[-1].body)
-    assert (message["agent_id"], message["userid_list"], message["msg"]["msgtype"]) == (7, "wang", "text")
-    assert message["msg"]["text"]["content"].endswith("#01234567")
+    assert (message["agent_id"], message["userid_list"], message["msg"]["msgtype"]) == (7, "wang", "action_card")
+    assert message["msg"]["action_card"]["markdown"].endswith("＃01234567")
 
 
 def test_a_work_notification_without_a_task_was_not_taken(vendor: Vendor) -> None:

@@ -55,7 +55,13 @@ def test_a_signed_page_is_taken_by_dingtalk_and_calls_the_person_by_number(vendo
     assert (call.method, call.path, call.query["access_token"]) == ("POST", "/robot/send", "t/1+")
     message = json.loads(call.body)
     assert message["at"] == {"atMobiles": ["13800000000", "13900000000"], "isAtAll": False}
-    assert message["text"]["content"] == "【红】一号井:疑似非法生产\n请核查\n应答:https://seal.example/a/x"
+    assert message["msgtype"] == "markdown"
+    assert message["markdown"]["title"] == "【红】一号井:疑似非法生产"
+    assert message["markdown"]["text"] == (
+        "### 【红】一号井:疑似非法生产\n\n请核查\n\n[我去现场](https://seal.example/a/x?do=going)\n\n"
+        "[去不了，转下一人](https://seal.example/a/x?do=next)\n\n"
+        "[误报](https://seal.example/a/x?do=false_alarm#step-close)\n\n@13800000000 @13900000000"
+    )
     robot.close()
 
 
