@@ -19,15 +19,18 @@ from sqlalchemy.exc import DatabaseError
 
 from sealwatch.base import settings as settings_
 from sealwatch.base import text
+from sealwatch.base.clock import SystemClock
 from sealwatch.base.errors import UsageError
 from sealwatch.base.mqtt import Session
 from sealwatch.base.text import Language
-from sealwatch.cloud.config import CloudSettings, data_dir
+from sealwatch.cloud.accounts.oidc import OidcRefusal
+from sealwatch.cloud.config import CloudSettings, OidcSettings, data_dir
 from sealwatch.cloud.db import migrate
 from sealwatch.cloud.db.engine import open_engine
 from sealwatch.cloud.db.place import database_url, is_server, unusable
 from sealwatch.cloud.db.tables import Node
 from sealwatch.cloud.paging.mail import EmailChannel
+from sealwatch.cloud.web.oidc_routes import BACK, open_provider
 from sealwatch.cloud.web.services import refuse_open
 
 WAIT_S: Final = 4.0
@@ -58,6 +61,9 @@ def run(settings: CloudSettings, path: Path, language: Language) -> list[Finding
         tries.append(("webhook", lambda: _webhook(settings, language)))
     if settings.smtp is not None:
         tries.append(("email", lambda: _email(settings, language)))
+    oidc = settings.oidc
+    if oidc is not None:
+        tries.append(("oidc", lambda: _oidc(oidc, settings.web.public_url, language)))
     with ThreadPoolExecutor(max_workers=len(tries)) as pool:
         running = [(part, pool.submit(_tried, attempt, language)) for part, attempt in tries]
         return [Finding(part=part, ok=future.result()[0], sentence=future.result()[1]) for part, future in running]
@@ -173,6 +179,14 @@ def _email(settings: CloudSettings, language: Language) -> tuple[bool, str]:
     if refusal:
         return False, text.say(language, "cloud.found.refused", cause=refusal)
     return True, text.say(language, "cloud.found.smtp", host=settings.smtp.host)
+
+
+def _oidc(oidc: OidcSettings, public_url: str, language: Language) -> tuple[bool, str]:
+    try:
+        open_provider(oidc, public_url, SystemClock()).probe()
+    except OidcRefusal as refusal:
+        return False, text.say(language, "cloud.found.refused", cause=refusal)
+    return True, text.say(language, "oidc.found", issuer=oidc.issuer, back=f"{public_url}{BACK}")
 
 
 def _web(settings: CloudSettings, language: Language) -> tuple[bool, str]:

@@ -49,6 +49,31 @@ class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = "wgs84"
 
 
+class OidcSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An identity provider (OpenID Connect) that people log in by, beside the passwords of their accounts."""
+
+    issuer: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https://[^\s?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?[^\s?#]*)$",
+            description="As the provider calls itself, to the letter; /.well-known/openid-configuration lies below it.",
+        ),
+    ]
+    client_id: Annotated[str, Meta(min_length=1, max_length=200)]
+    client_secret: Annotated[
+        str, Meta(pattern=r"^((file|env):.+)?$", description="Reference to the secret; empty for a public client.")
+    ] = ""
+    claim: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9_.:/-]{1,100}$",
+            description="Claim whose value is the account's login; 'email': the address of the account's person.",
+        ),
+    ] = "preferred_username"
+    ca_file: Annotated[str, Meta(description="Certificates that sign the provider's; empty: the usual ones.")] = ""
+    name: Annotated[str, Meta(max_length=40, description="What the button on the login page calls it.")] = ""
+
+
 class SmtpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The mail server that sends pages."""
 
@@ -198,6 +223,7 @@ class CloudSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         ),
     ] = "ingest"
     web: WebSettings = WebSettings()
+    oidc: OidcSettings | None = None
     smtp: SmtpSettings | None = None
     webhook: WebhookSettings | None = None
     node_mqtt_url: Annotated[
@@ -239,6 +265,8 @@ def load_cloud(path: Path) -> CloudSettings:
         raise SettingsError(f"{path}: telemetry: engine {cloud.telemetry.engine} wants the url of its server")
     if cloud.web.login == "accounts" and cloud.web.access_token:
         raise SettingsError(f"{path}: web: login by accounts and access_token exclude each other; take one of them out")
+    if cloud.oidc is not None and cloud.web.login != "accounts":
+        raise SettingsError(f'{path}: oidc: identities log in to accounts; set web.login = "accounts"')
     sites = {s.site_id for s in cloud.sites}
     people = {p.person_id: p for p in cloud.people}
     for node in cloud.nodes:

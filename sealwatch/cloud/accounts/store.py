@@ -234,7 +234,7 @@ def disable(session: Session, account: Account, *, disabled: bool, author: str, 
 
 def reset(session: Session, account: Account, *, sealer: Sealer, author: str, now_ms: int) -> str:
     """A link to set a new password and second factor. The old ones stop working now; sessions and web push end."""
-    account.password_hash, account.totp_sealed, account.recovery = "", "", []
+    account.password_hash, account.totp_sealed, account.recovery, account.oidc_subject = "", "", [], ""
     sessions.end_all(session, account.account_id)
     session.execute(delete(PushSubscription).where(PushSubscription.account_id == account.account_id))
     audit.note(session, at_ms=now_ms, actor=author, action="account.reset", target=account.login, region=account.region)

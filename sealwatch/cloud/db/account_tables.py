@@ -30,6 +30,8 @@ class Account(Base):
     created_at_ms: Mapped[int]
     created_by: Mapped[str] = mapped_column(String(100))
     last_login_at_ms: Mapped[int | None]
+    # SHA-256 of issuer and `sub` of the identity it is bound to; "": none yet
+    oidc_subject: Mapped[str] = mapped_column(String(64), default="", index=True)
 
 
 class AccountSession(Base):

@@ -28,7 +28,9 @@ COOKIE: Final = "sealwatch_session"
 SESSION_S: Final = 12 * 3600
 # Nodes sign every request themselves; carriers carry a token in the path.
 _OPEN_PREFIXES: Final = ("/a/", "/welcome/", "/static/", "/evidence/v1/", "/enrolment/v1/", "/releases/v1/")
-_OPEN_PATHS: Final = frozenset({"/healthz", "/login", "/favicon.ico", "/sw.js", "/offline"})
+_OPEN_PATHS: Final = frozenset(
+    {"/healthz", "/login", "/login/oidc", "/login/oidc/back", "/favicon.ico", "/sw.js", "/offline"}
+)
 
 
 class Attempts:

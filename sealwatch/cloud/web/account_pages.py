@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
-from sealwatch.cloud.accounts import audit, proofs, sessions, store
+from sealwatch.cloud.accounts import audit, store
 from sealwatch.cloud.db.account_tables import Account
 from sealwatch.cloud.refused import NotAllowed
-from sealwatch.cloud.web import own_pages
+from sealwatch.cloud.web import oidc_routes, own_pages
 from sealwatch.cloud.web.access import address, safe_target
 from sealwatch.cloud.web.account_shell import (
     AccountShell,
@@ -59,6 +59,9 @@ def build(services: WebServices, render: Renderer, forms: Forms) -> APIRouter:
     """Every route of accounts. The address of the login is the same as that of the shared token."""
     router, shared = APIRouter(include_in_schema=False), AccountShell(services, render, forms)
     own_pages.add(router, shared)
+    oidc = services.settings.oidc
+    if oidc is not None:
+        oidc_routes.add(router, shared, oidc)
     _add_login(router, shared)
     _add_welcome(router, shared)
     _add_everybody(router, shared)
@@ -69,7 +72,8 @@ def build(services: WebServices, render: Renderer, forms: Forms) -> APIRouter:
 def _add_login(router: APIRouter, shared: AccountShell) -> None:
     @router.get("/login")
     def login_form(request: Request, next: Annotated[str, Query(max_length=500)] = "/") -> Response:  # noqa: A002 - the usual name
-        return shared.render.page(request, "account_login.html", {"next": safe_target(next), "wrong": False})
+        values = {"next": safe_target(next), "wrong": False, "oidc": shared.services.settings.oidc}
+        return shared.render.page(request, "account_login.html", values)
 
     @router.post("/login")
     def login(
@@ -86,9 +90,9 @@ def _add_login(router: APIRouter, shared: AccountShell) -> None:
             raise too_many(outcome.wait_s)
         if outcome.name == "wrong":
             shared.attempts.failed(address(request))
-            values = {"next": safe_target(next), "wrong": True}
+            values = {"next": safe_target(next), "wrong": True, "oidc": shared.services.settings.oidc}
             return shared.render.page(request, "account_login.html", values, status=401)
-        _end(shared, request)  # the browser's session before this one
+        shared.end_session(request)  # the browser's session before this one
         response = RedirectResponse(safe_target(next), 303)
         shared.let_in(response, outcome.token)
         return response
@@ -96,17 +100,10 @@ def _add_login(router: APIRouter, shared: AccountShell) -> None:
     @router.post("/logout")
     def logout(request: Request, form_token: FormToken = "") -> Response:
         shared.forms.check(request, form_token)
-        _end(shared, request)
+        shared.end_session(request)
         response = RedirectResponse("/login", 303)
         shared.forget(response)
         return response
-
-
-def _end(shared: AccountShell, request: Request) -> None:
-    token = request.cookies.get(shared.cookie)
-    if token:
-        with shared.services.database.write() as session:
-            sessions.end(session, proofs.token_hash(token))
 
 
 def _add_welcome(router: APIRouter, shared: AccountShell) -> None:

@@ -52,6 +52,13 @@ class AccountShell:
         """Take the session's cookie away."""
         response.delete_cookie(self.cookie, secure=self.secure, httponly=True, samesite="lax")
 
+    def end_session(self, request: Request) -> None:
+        """End the session that this browser has."""
+        token = request.cookies.get(self.cookie)
+        if token:
+            with self.services.database.write() as session:
+                sessions.end(session, proofs.token_hash(token))
+
     def slow_down(self, request: Request) -> None:
         """Raises Problem (429) after too many wrong tries from one address."""
         wait_s = self.attempts.wait_s(address(request))

@@ -45,6 +45,7 @@ def _show(shared: AccountShell, request: Request, *, made: str = "", fault: str 
         values = {
             "tokens": list(session.scalars(tokens)),
             "left": len(session.get_one(Account, who.account_id).recovery),
+            "has_password": bool(session.get_one(Account, who.account_id).password_hash),
             "devices": [
                 (row, device_name(row.agent)) for row in sessions.living(session, who.account_id, now_ms=shared.now_ms)
             ],

@@ -104,6 +104,8 @@ RULES: Final[dict[tuple[str, str], Permission]] = {
     ("GET", "/incidents/{incident_id}/pictures/{sha256}/preview"): P.EVIDENCE,
     ("GET", "/load"): P.LOOK,
     ("GET", "/login"): P.OPEN,
+    ("GET", "/login/oidc"): P.OPEN,
+    ("GET", "/login/oidc/back"): P.OPEN,
     ("GET", "/maintenance"): P.LOOK,
     ("GET", "/metrics"): P.OPERATE,
     ("GET", "/nodes/{node_id}"): P.LOOK,

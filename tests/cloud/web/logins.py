@@ -18,7 +18,7 @@ from tests.cloud.web.scene import SECRET, Scene
 
 PASSWORD = "four words of nonsense"
 SEALER = Sealer(SECRET)
-ACCOUNTS = {"login": "accounts"}
+ACCOUNTS: dict[str, Any] = {"login": "accounts"}
 Enter = Callable[..., TestClient]
 
 

@@ -18,7 +18,7 @@ from sealwatch.base.clock import ManualClock
 from sealwatch.base.mqtt import MqttSettings
 from sealwatch.cloud.auth.links import LinkSigner
 from sealwatch.cloud.auth.push_key import public_text
-from sealwatch.cloud.config import CloudSettings, WebSettings
+from sealwatch.cloud.config import CloudSettings, OidcSettings, WebSettings
 from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.db.tables import (
     AlarmRecord,
@@ -118,6 +118,7 @@ class Scene:
     public_url: str = "http://127.0.0.1:8000"
     access_token: str = ""
     channels: list[Channel] = field(default_factory=list)
+    oidc: OidcSettings | None = None
 
     @property
     def picture_sha256(self) -> str:
@@ -132,6 +133,7 @@ class Scene:
             data_dir="data",
             mqtt=MqttSettings(url="mqtt://127.0.0.1:1883"),
             channels=self.channels,
+            oidc=self.oidc,
             web=WebSettings(public_url=self.public_url, access_token=self.access_token, **web),
         )
         return WebServices(

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sealwatch.cloud.accounts import proofs, sessions, store
 from sealwatch.cloud.accounts.sessions import Device
+from sealwatch.cloud.config import OidcSettings
 from sealwatch.cloud.db.account_tables import Account, AuditEntry
 from sealwatch.cloud.db.tables import Incident, Site
 from sealwatch.cloud.incidents.service import close
@@ -253,6 +254,7 @@ def test_no_page_names_a_site_of_another_county(scene: Scene, enter: Enter, path
 
 
 def test_every_route_exists_with_accounts_or_without(scene: Scene) -> None:
+    scene.oidc = OidcSettings(issuer="https://id.example", client_id="sealwatch")
     without = routes(whole_app(scene))
     with_ = routes(create_app(scene.services(**ACCOUNTS)))
     assert without | with_ == set(RULES)

@@ -20,9 +20,9 @@ PATIENCE_S = 20.0
 
 
 @contextmanager
-def serving(scene: Scene, **web: Any) -> Iterator[tuple[WebServer, str]]:
+def serving(scene: Scene, *, port: int = 0, **web: Any) -> Iterator[tuple[WebServer, str]]:
     """The service's web server on a free port, in a thread; stopped and joined at the end."""
-    port = free_port()
+    port = port or free_port()
     server = build_server(scene.services(**web), port=port)
     listener = socket.create_server(("127.0.0.1", port))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
