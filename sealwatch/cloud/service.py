@@ -48,7 +48,7 @@ from sealwatch.cloud.telemetry.teller import Teller
 from sealwatch.cloud.updates.files import ReleaseFiles
 from sealwatch.cloud.watch.heartbeat import Heartbeat
 from sealwatch.cloud.watch.watcher import Watcher
-from sealwatch.cloud.web.server import build_server
+from sealwatch.cloud.web.server import build_server, listen
 from sealwatch.cloud.web.services import WebServices
 
 logger = logging.getLogger(__name__)
@@ -251,9 +251,8 @@ class Service:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=128)
+        return listen(host, port)
     except OSError as error:
         raise UsageError(
             f"web: {host}:{port} cannot be listened on ({error.strerror}); stop what uses it, or change web.port"

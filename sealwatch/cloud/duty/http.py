@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from datetime import date
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,11 +16,11 @@ from sealwatch.cloud.duty import selftest, store
 from sealwatch.cloud.duty.roster import DAY_MS, who_is_on_duty
 from sealwatch.cloud.refused import NotAllowed
 from sealwatch.cloud.web import problems
+from sealwatch.cloud.web.body import Body
 from sealwatch.cloud.web.changes import change
 from sealwatch.cloud.web.problems import Problem
 from sealwatch.cloud.web.services import WebServices
 
-_PROBLEM: Final[dict[str, Any]] = {"content": {problems.MEDIA_TYPE: {}}}
 _STATUS: Final = {"unknown_roster": 404, "not_there": 404}
 _HOUR_MS: Final = 3_600_000
 _Moment = Annotated[int, Field(ge=0, le=2**53 - 1, description="Milliseconds since 1970-01-01T00:00:00Z.")]
@@ -46,15 +47,11 @@ class SelfTestModel(BaseModel):
     people: list[ReachModel]
 
 
-class _In(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
 class _Out(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class RosterIn(_In):
+class RosterIn(Body):
     """People who follow each other in turns of one length. Holidays have people of their own, a day each."""
 
     name: str = Field(min_length=1, max_length=100)
@@ -89,7 +86,7 @@ class RosterListModel(BaseModel):
     on_duty: list[DutyModel] = Field(description="Of each roster, at the moment asked for.")
 
 
-class SwapIn(_In):
+class SwapIn(Body):
     person_id: _Id
     from_ms: _Moment
     to_ms: _Moment
@@ -108,7 +105,7 @@ class SwapModel(_Out):
     cancelled_at_ms: int | None
 
 
-class AbsenceIn(_In):
+class AbsenceIn(Body):
     person_id: _Id
     from_ms: _Moment
     to_ms: _Moment
@@ -128,7 +125,7 @@ class AbsenceModel(_Out):
     cancelled_at_ms: int | None
 
 
-class HolidayIn(_In):
+class HolidayIn(Body):
     name: str = Field(max_length=100, description="Empty: it is no holiday.")
 
 
@@ -137,7 +134,7 @@ class HolidayModel(_Out):
     name: str
 
 
-class PersonIn(_In):
+class PersonIn(Body):
     name: str = Field(min_length=1, max_length=100)
     role: str = Field(default="", max_length=100)
     level: int = Field(ge=1, le=5)
@@ -175,7 +172,7 @@ class CalendarModel(BaseModel):
 
 def build(services: WebServices) -> APIRouter:
     """The routes below /api/v1 that say who is asked."""
-    router = APIRouter(prefix="/api/v1", tags=["duty"], responses={401: _PROBLEM, 422: _PROBLEM})
+    router = APIRouter(prefix="/api/v1", tags=["duty"])
     _add_rosters(router, services)
     _add_calendar(router, services)
     _add_people(router, services)
@@ -212,7 +209,7 @@ def _add_rosters(router: APIRouter, services: WebServices) -> None:
 
         return RosterModel.model_validate(change(services, request, _STATUS, work))
 
-    @router.post("/rosters/{roster_id}/swaps", status_code=201, responses={404: _PROBLEM})
+    @router.post("/rosters/{roster_id}/swaps", status_code=201, responses=problems.documented(404))
     def swap(request: Request, roster_id: _PathId, body: SwapIn) -> SwapModel:
         """Somebody does a stretch of a roster."""
 
@@ -266,7 +263,7 @@ def _add_calendar(router: APIRouter, services: WebServices) -> None:
 
         return AbsenceModel.model_validate(change(services, request, _STATUS, work))
 
-    @router.post("/absences/{absence_id}/cancel", responses={404: _PROBLEM})
+    @router.post("/absences/{absence_id}/cancel", responses=problems.documented(404))
     def cancel_absence(request: Request, absence_id: _PathNumber) -> AbsenceModel:
         """Take an absence back."""
 
@@ -275,7 +272,7 @@ def _add_calendar(router: APIRouter, services: WebServices) -> None:
 
         return AbsenceModel.model_validate(change(services, request, _STATUS, work))
 
-    @router.post("/swaps/{swap_id}/cancel", responses={404: _PROBLEM})
+    @router.post("/swaps/{swap_id}/cancel", responses=problems.documented(404))
     def cancel_swap(request: Request, swap_id: _PathNumber) -> SwapModel:
         """Take a swap back."""
 
@@ -289,6 +286,10 @@ def _add_calendar(router: APIRouter, services: WebServices) -> None:
         request: Request, day: Annotated[str, Path(pattern=r"^\d{4}-[01]\d-[0-3]\d$")], body: HolidayIn
     ) -> HolidayModel:
         """Make a day (UTC+8) a holiday, or (empty name) an ordinary day."""
+        try:
+            date.fromisoformat(day)
+        except ValueError:
+            raise Problem(422, "invalid_request", errors=[{"at": "path.day", "what": "no such day"}]) from None
         change(services, request, _STATUS, lambda session, _actor, _now_ms: store.set_holiday(session, day, body.name))
         return HolidayModel(day=day, name=body.name)
 
@@ -313,7 +314,7 @@ def _add_people(router: APIRouter, services: WebServices) -> None:
 
         return PersonModel.model_validate(change(services, request, _STATUS, work))
 
-    @router.post("/people/{person_id}/give-back", responses={404: _PROBLEM})
+    @router.post("/people/{person_id}/give-back", responses=problems.documented(404))
     def give_back(request: Request, person_id: _PathId) -> PersonModel:
         """Let cloud.toml say who this is again, from the next start on."""
         if not any(one.person_id == person_id for one in services.settings.people):

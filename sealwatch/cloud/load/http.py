@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,12 +12,10 @@ from sqlalchemy.orm import Session
 from sealwatch.cloud.db.tables import AlarmRecord, Incident, Page
 from sealwatch.cloud.load import figures
 from sealwatch.cloud.load.figures import Load, Source, Start
-from sealwatch.cloud.web import problems
 from sealwatch.cloud.web.problems import Problem
 from sealwatch.cloud.web.services import WebServices
 from sealwatch.contract.codes import Phase
 
-_PROBLEM: Final[dict[str, Any]] = {"content": {problems.MEDIA_TYPE: {}}}
 _DAY_MS: Final = 24 * 3_600_000
 _LONGEST_MS: Final = 31 * _DAY_MS
 _Moment = Annotated[int | None, Query(ge=0, le=2**53 - 1, description="Milliseconds since 1970-01-01T00:00:00Z.")]
@@ -73,7 +71,7 @@ class LoadModel(_Model):
 
 def build(services: WebServices) -> APIRouter:
     """The route /api/v1/alarm-load."""
-    router = APIRouter(prefix="/api/v1", tags=["service"], responses={401: _PROBLEM, 422: _PROBLEM})
+    router = APIRouter(prefix="/api/v1", tags=["service"])
 
     @router.get("/alarm-load")
     def alarm_load(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from sealwatch.cloud.db.duty_tables import WorkPermit
@@ -14,20 +14,19 @@ from sealwatch.cloud.permits import store
 from sealwatch.cloud.permits.cover import Equipment
 from sealwatch.cloud.permits.store import Announced
 from sealwatch.cloud.web import problems
+from sealwatch.cloud.web.body import Body, Named
 from sealwatch.cloud.web.changes import change
 from sealwatch.cloud.web.services import WebServices
 
-_PROBLEM: Final[dict[str, Any]] = {"content": {problems.MEDIA_TYPE: {}}}
 _STATUS: Final = {"unknown_permit": 404, "permit_over": 409, "too_many_permits": 409}
 _MOST: Final = 500
 _Moment = Annotated[int, Field(ge=0, le=2**53 - 1, description="Milliseconds since 1970-01-01T00:00:00Z.")]
 _Words = Annotated[str, Field(max_length=500)]
 
 
-class PermitIn(BaseModel):
+class PermitIn(Body):
     """Announced work. Hours are hours of the day in UTC+8; to_hour below from_hour ends after midnight."""
 
-    model_config = ConfigDict(extra="forbid")
     site_id: str = Field(max_length=64)
     from_ms: _Moment
     to_ms: _Moment
@@ -35,7 +34,9 @@ class PermitIn(BaseModel):
     to_hour: int = Field(default=24, ge=0, le=24)
     max_power_w: float = Field(ge=0, le=1e7, allow_inf_nan=False, description="Active power the work may draw, W.")
     max_people: int = Field(ge=1, le=1000)
-    equipment: list[Equipment] = Field(default=[], max_length=16, description="Hoists and vehicles want to be named.")
+    equipment: list[Named[Equipment]] = Field(
+        default=[], max_length=16, description="Hoists and vehicles want to be named."
+    )
     purpose: str = Field(min_length=1, max_length=200)
     measures: _Words = Field(default="", description="Safety measures.")
     responsible: str = Field(min_length=1, max_length=100, description="Name of who answers for the work.")
@@ -59,16 +60,15 @@ class PermitListModel(BaseModel):
     items: list[PermitModel]
 
 
-class EndModel(BaseModel):
+class EndModel(Body):
     """Why it is ended."""
 
-    model_config = ConfigDict(extra="forbid")
     reason: str = Field(min_length=1, max_length=500)
 
 
 def build(services: WebServices) -> APIRouter:
     """The routes below /api/v1/permits."""
-    router = APIRouter(prefix="/api/v1/permits", tags=["permits"], responses={401: _PROBLEM, 422: _PROBLEM})
+    router = APIRouter(prefix="/api/v1/permits", tags=["permits"])
 
     @router.get("")
     def permits(
@@ -84,7 +84,7 @@ def build(services: WebServices) -> APIRouter:
             found = store.listed(session, site_id=site_id, open_at_ms=now_ms if state == "open" else None, limit=limit)
         return PermitListModel(items=[_model(one, now_ms) for one in found])
 
-    @router.post("", status_code=201, responses={409: _PROBLEM})
+    @router.post("", status_code=201, responses=problems.documented(409))
     def announce(request: Request, body: PermitIn) -> PermitModel:
         """Enter a permit; the site's nodes are told."""
         announced = Announced(
@@ -95,7 +95,7 @@ def build(services: WebServices) -> APIRouter:
         made = change(services, request, _STATUS, functools.partial(_announce, announced))
         return _model(made, services.clock.wall_ms())
 
-    @router.post("/{permit_id}/end", responses={404: _PROBLEM, 409: _PROBLEM})
+    @router.post("/{permit_id}/end", responses=problems.documented(404, 409))
     def end(request: Request, permit_id: str, body: EndModel) -> PermitModel:
         """End a permit now; whoever is still there ten minutes later is an alarm."""
         ended = change(services, request, _STATUS, functools.partial(_end, permit_id, body.reason))

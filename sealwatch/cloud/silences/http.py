@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,21 +13,20 @@ from sealwatch.cloud.db.duty_tables import Silence
 from sealwatch.cloud.silences import store
 from sealwatch.cloud.silences.store import Wanted
 from sealwatch.cloud.web import problems
+from sealwatch.cloud.web.body import Body, Named
 from sealwatch.cloud.web.changes import change
 from sealwatch.cloud.web.services import WebServices
 from sealwatch.contract.codes import AlarmKind
 
-_PROBLEM: Final[dict[str, Any]] = {"content": {problems.MEDIA_TYPE: {}}}
 _STATUS: Final = {"unknown_silence": 404, "silence_over": 409}
 _Moment = Annotated[int, Field(ge=0, le=2**53 - 1, description="Milliseconds since 1970-01-01T00:00:00Z.")]
 
 
-class SilenceIn(BaseModel):
+class SilenceIn(Body):
     """Alarms that are to wake nobody for a while. What makes an incident red wakes people all the same."""
 
-    model_config = ConfigDict(extra="forbid")
     site_id: str = Field(max_length=64)
-    kinds: list[AlarmKind | Literal["node_silent", "source_silent"]] = Field(min_length=1, max_length=32)
+    kinds: list[Named[AlarmKind] | Literal["node_silent", "source_silent"]] = Field(min_length=1, max_length=32)
     source_id: str = Field(default="", max_length=64, description="One camera, meter or input; empty: the whole site.")
     from_ms: _Moment
     until_ms: _Moment
@@ -56,7 +55,7 @@ class SilenceListModel(BaseModel):
 
 def build(services: WebServices) -> APIRouter:
     """The routes below /api/v1/silences."""
-    router = APIRouter(prefix="/api/v1/silences", tags=["silences"], responses={401: _PROBLEM, 422: _PROBLEM})
+    router = APIRouter(prefix="/api/v1/silences", tags=["silences"])
 
     @router.get("")
     def silences(
@@ -75,7 +74,7 @@ def build(services: WebServices) -> APIRouter:
         wanted = Wanted(**body.model_dump(exclude={"kinds"}), kinds=tuple(str(kind) for kind in body.kinds))
         return _model(change(services, request, _STATUS, functools.partial(_make, wanted)))
 
-    @router.post("/{silence_id}/end", responses={404: _PROBLEM, 409: _PROBLEM})
+    @router.post("/{silence_id}/end", responses=problems.documented(404, 409))
     def end(request: Request, silence_id: str) -> SilenceModel:
         """End a silence now; what it silenced and still stands becomes an incident within seconds."""
         return _model(change(services, request, _STATUS, functools.partial(_end, silence_id)))

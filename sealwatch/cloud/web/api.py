@@ -19,12 +19,12 @@ from sealwatch.cloud.incidents import outage, service
 from sealwatch.cloud.web import language as language_
 from sealwatch.cloud.web import problems, views, words
 from sealwatch.cloud.web.actor import actor_of
+from sealwatch.cloud.web.body import Body
 from sealwatch.cloud.web.forms import refuse_foreign
 from sealwatch.cloud.web.pages import cursor, cursor_of
 from sealwatch.cloud.web.problems import Problem
 from sealwatch.cloud.web.services import WebServices
 
-_PROBLEM: Final[dict[str, Any]] = {"content": {problems.MEDIA_TYPE: {}}}
 _LATEST_REFUSED: Final = 20
 
 
@@ -135,10 +135,9 @@ class IncidentListModel(BaseModel):
     next: str | None = Field(description="Give this as `before` for the older ones; null at the end.")
 
 
-class AcknowledgeModel(BaseModel):
+class AcknowledgeModel(Body):
     """Who takes the incident on: a person of the registry, or the desk."""
 
-    model_config = ConfigDict(extra="forbid")
     person_id: str | None = Field(default=None, max_length=64, description="Null for the desk.")
 
 
@@ -174,7 +173,7 @@ class QuarantineModel(BaseModel):
 
 def build(services: WebServices) -> APIRouter:
     """The routes below /api/v1."""
-    router = APIRouter(prefix="/api/v1", responses={401: _PROBLEM, 422: _PROBLEM})
+    router = APIRouter(prefix="/api/v1")
 
     @router.get("/incidents", tags=["incidents"])
     def incidents(
@@ -193,7 +192,7 @@ def build(services: WebServices) -> APIRouter:
         following = cursor_of(cards[limit - 1]) if len(cards) > limit else None
         return IncidentListModel(items=[_card(card, language) for card in cards[:limit]], next=following)
 
-    @router.get("/incidents/{incident_id}", tags=["incidents"], responses={404: _PROBLEM})
+    @router.get("/incidents/{incident_id}", tags=["incidents"], responses=problems.documented(404))
     def incident(request: Request, incident_id: str) -> IncidentDetailModel:
         """One incident with its alarms, pages and history."""
         with services.database.read() as session:
@@ -203,7 +202,7 @@ def build(services: WebServices) -> APIRouter:
             raise Problem(404, "unknown_incident")
         return _detail(found, sites, language_.of_request(request))
 
-    @router.post("/incidents/{incident_id}/acknowledge", tags=["incidents"], responses={404: _PROBLEM, 409: _PROBLEM})
+    @router.post("/incidents/{incident_id}/acknowledge", tags=["incidents"], responses=problems.documented(404, 409))
     def acknowledge(request: Request, incident_id: str, body: AcknowledgeModel) -> OutcomeModel:
         """Take the incident on; the paging stops. May be repeated. 409 where another has it, or it is closed."""
         refuse_foreign(request)

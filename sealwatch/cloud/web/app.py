@@ -27,6 +27,7 @@ from sealwatch.cloud.web import (
     answers,
     api,
     desk,
+    document,
     duty_pages,
     guard,
     metrics,
@@ -154,7 +155,7 @@ def _add_service_routes(app: FastAPI, services: WebServices, hub: Hub, render: R
     async def events(request: Request, seen: Annotated[str | None, Query(max_length=64)] = None) -> Response:
         return hub.response(request.headers.get("last-event-id", seen))
 
-    @app.get("/healthz", tags=["service"], responses={503: {"content": {problems.MEDIA_TYPE: {}}}})
+    @app.get("/healthz", tags=["service"], responses=problems.documented(503))
     def healthz() -> dict[str, str]:
         """200 while the service can read its database, else 503."""
         with services.database.read() as session:
@@ -163,7 +164,7 @@ def _add_service_routes(app: FastAPI, services: WebServices, hub: Hub, render: R
 
     @app.get("/openapi.json", include_in_schema=False)
     def openapi() -> dict[str, Any]:
-        return app.openapi()
+        return document.describe(app)
 
     @app.get("/metrics", include_in_schema=False)
     def figures() -> Response:

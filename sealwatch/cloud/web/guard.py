@@ -79,6 +79,8 @@ class Guard:
         most_bytes = _most_bytes(scope["path"])
         if _host_name(headers.get("host", "")) not in self._hosts:
             await self._refuse(scope, receive, send_with_headers, 400, "unknown_host")
+        elif "\0" in scope["path"] or b"%00" in scope["query_string"]:  # PostgreSQL refuses it in a text
+            await self._refuse(scope, receive, send_with_headers, 400, "invalid_request")
         elif _too_long(headers.get("content-length"), most_bytes):
             name = "picture_too_large" if most_bytes == MOST_PICTURE_BYTES else "too_large"
             await self._refuse(scope, receive, send_with_headers, 413, name)

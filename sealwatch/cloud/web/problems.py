@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -41,6 +41,11 @@ class Problem(HTTPException):
         super().__init__(status, name, dict(headers) if headers else None)
         self.name = name
         self.extra = extra  # further members of the problem details
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Refusals that a route gives beside those that every route may; `web.document` gives them their shape."""
+    return {status: {} for status in statuses}
 
 
 def sentences(language: Language, name: str) -> tuple[str, str]:
@@ -91,6 +96,10 @@ def install(app: FastAPI, page: ErrorPage, always: Mapping[str, str]) -> None:
         errors = [{"at": ".".join(str(part) for part in e["loc"]), "what": str(e["msg"])} for e in found]
         return respond(request, page, 422, "invalid_request", errors=errors)
 
+    def unstorable(request: Request, error: Exception) -> Response:
+        logger.warning("a value that no database keeps was refused: %s", type(error).__name__)
+        return respond(request, page, 422, "invalid_request", errors=[])
+
     def busy(request: Request, error: Exception) -> Response:
         logger.error("the database did not answer: %s", error.__cause__ or error)
         return respond(request, page, 503, "busy", headers={"Retry-After": "5"})
@@ -101,5 +110,7 @@ def install(app: FastAPI, page: ErrorPage, always: Mapping[str, str]) -> None:
 
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(DataError, unstorable)  # a NUL in a form's text, on PostgreSQL
+    app.add_exception_handler(UnicodeEncodeError, unstorable)  # half of a surrogate pair, on either database
     app.add_exception_handler(OperationalError, busy)
     app.add_exception_handler(Exception, internal)

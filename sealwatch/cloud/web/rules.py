@@ -110,7 +110,7 @@ RULES: Final[dict[tuple[str, str], Permission]] = {
     ("GET", "/metrics"): P.OPERATE,
     ("GET", "/nodes/{node_id}"): P.LOOK,
     ("GET", "/offline"): P.OPEN,
-    ("GET", "/openapi.json"): P.SELF,
+    ("GET", "/openapi.json"): P.LOOK,
     ("GET", "/people"): P.LOOK,
     ("GET", "/permits"): P.LOOK,
     ("GET", "/releases/v1/files/{sha256}"): P.OWN_KEY,

@@ -33,6 +33,18 @@ class WebServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket whose connections send at once. Raises OSError.
+
+    asyncio asks for that only of sockets that it made itself. Without it the body of a response waits, on a connection
+    that is kept open, until the other side has acknowledged the header: 40 ms more for each request through a proxy.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=128)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
 def build_server(services: WebServices, *, port: int | None = None) -> WebServer:
     """A server ready to `run()` (blocking; in a thread of your own set `should_exit` to stop it).
 

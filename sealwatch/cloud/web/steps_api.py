@@ -6,10 +6,10 @@ All of them may be repeated: what is done already is "changed": false or 409, ne
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from sealwatch.cloud.db.tables import Person
@@ -18,11 +18,11 @@ from sealwatch.cloud.incidents.service import CloseOutcome, PassOutcome
 from sealwatch.cloud.incidents.steps import StepOutcome
 from sealwatch.cloud.refused import NotAllowed
 from sealwatch.cloud.web import problems
+from sealwatch.cloud.web.body import Body
 from sealwatch.cloud.web.changes import change
 from sealwatch.cloud.web.services import WebServices
 from sealwatch.contract.codes import Closure
 
-_PROBLEM: Final[dict[str, Any]] = {"content": {problems.MEDIA_TYPE: {}}}
 _STATUS: Final = {"unknown_incident": 404, "conflict": 409, "same_person": 409}
 _REFUSED: Final = {
     "not_now": "conflict",
@@ -43,39 +43,35 @@ _Attachments = Annotated[
 ]
 
 
-class _In(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class NoteIn(_In):
+class NoteIn(Body):
     note: _Note = ""
 
 
-class DispatchIn(_In):
+class DispatchIn(Body):
     to_person_id: str = Field(max_length=64)
 
 
-class ArriveIn(_In):
+class ArriveIn(Body):
     """Position in WGS 84, where the telephone gave one."""
 
     latitude_deg: float | None = Field(default=None, ge=-90, le=90)
     longitude_deg: float | None = Field(default=None, ge=-180, le=180)
-    attachments: _Attachments = []
+    attachments: _Attachments = Field(default=[])
 
 
-class VerifyIn(_In):
+class VerifyIn(Body):
     note: Annotated[str, Field(min_length=1, max_length=2000)]
-    attachments: _Attachments = []
+    attachments: _Attachments = Field(default=[])
 
 
-class ShelveIn(_In):
+class ShelveIn(Body):
     until_ms: int = Field(ge=0, le=2**53 - 1, description="At most a week away.")
     reason: Annotated[str, Field(min_length=1, max_length=2000)]
 
 
-class CloseIn(_In):
-    closure: Closure = Field(
-        description="0 false alarm, 1 suspected illegal production, 2 repair, 3 other vehicle, 4 passer-by."
+class CloseIn(Body):
+    closure: int = Field(
+        ge=0, le=4, description="0 false alarm, 1 suspected illegal production, 2 repair, 3 other vehicle, 4 passer-by."
     )
     note: _Note = ""
 
@@ -93,7 +89,7 @@ def build(services: WebServices) -> APIRouter:
     router = APIRouter(
         prefix="/api/v1/incidents/{incident_id}",
         tags=["incidents"],
-        responses={401: _PROBLEM, 404: _PROBLEM, 409: _PROBLEM, 422: _PROBLEM},
+        responses=problems.documented(404, 409),
     )
     _add_answers(router, services)
     _add_ends(router, services)
@@ -158,7 +154,7 @@ def _add_ends(router: APIRouter, services: WebServices) -> None:
         """Say what it was; red and orange wait for a second person who says the same."""
 
         def work(session: Session, actor: str, now_ms: int) -> CloseOutcome:
-            said, note = body.closure, body.note
+            said, note = Closure(body.closure), body.note
             return service.close(session, incident_id=incident_id, actor=actor, closure=said, note=note, now_ms=now_ms)
 
         return _done(services, request, work)

@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from sealwatch.base.broker import free_port
-from sealwatch.cloud.web.server import WebServer, build_server
+from sealwatch.cloud.web.server import WebServer, build_server, listen
 from tests.cloud.web.scene import RED, Scene
 
 PATIENCE_S = 20.0
@@ -24,7 +24,7 @@ def serving(scene: Scene, *, port: int = 0, **web: Any) -> Iterator[tuple[WebSer
     """The service's web server on a free port, in a thread; stopped and joined at the end."""
     port = port or free_port()
     server = build_server(scene.services(**web), port=port)
-    listener = socket.create_server(("127.0.0.1", port))
+    listener = listen("127.0.0.1", port)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -60,6 +60,13 @@ def test_the_service_stops_although_a_page_is_listening(scene: Scene) -> None:
         assert next(lines) == "retry: 3000"
         server.should_exit = True
         assert not [line for line in lines if line.startswith("event")]
+
+
+def test_a_connection_that_is_kept_sends_each_response_at_once() -> None:
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()) as _:
+        accepted, _address = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_the_server_keeps_its_name_to_itself(scene: Scene) -> None:
