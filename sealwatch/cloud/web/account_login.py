@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any, Final
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from sealwatch.cloud.accounts import audit, sessions, store
 from sealwatch.cloud.accounts.sessions import LoggedIn
 from sealwatch.cloud.auth.links import LinkRefusal
 from sealwatch.cloud.db.scope import SCOPE
+from sealwatch.cloud.incidents import asked
 from sealwatch.cloud.web import problems, rules
 from sealwatch.cloud.web.access import Attempts, address, bearer, is_open
 from sealwatch.cloud.web.actor import actor_of
@@ -55,6 +57,7 @@ class AccountMiddleware:
             return
         state = request.state
         state.who, state.may, state.actor = who, may(who), who.actor
+        state.was_asked = functools.partial(self._was_asked, who)
         if who.region and Permission.OPERATE in state.may:
             state.may -= {Permission.OPERATE}  # figures of every county at once: for those who see every county
         token = SCOPE.set(who.region)
@@ -62,6 +65,11 @@ class AccountMiddleware:
             await self._app(scope, receive, send)
         finally:
             SCOPE.reset(token)
+
+    def _was_asked(self, who: LoggedIn, incident_id: str) -> bool:
+        kind, _, person_id = who.actor.partition(":")
+        with self._services.database.read() as session:
+            return kind == "person" and asked.was_asked(session, person_id, incident_id)
 
     def _identify(self, request: Request) -> tuple[LoggedIn | None, Response | None]:
         now_ms, given = self._services.clock.wall_ms(), bearer(request.headers)

@@ -14,6 +14,7 @@ from sealwatch.cloud.web import language as language_
 from sealwatch.cloud.web.actor import actor_of
 from sealwatch.cloud.web.pages import the_permits
 from sealwatch.cloud.web.render import Renderer
+from sealwatch.cloud.web.rules import sees_evidence
 from sealwatch.cloud.web.services import WebServices
 
 PATH: Final = "/desk"
@@ -55,6 +56,7 @@ def build(services: WebServices, render: Renderer) -> APIRouter:
                 evidence=services.evidence,
                 base_url=f"/incidents/{found.card.incident_id}",
                 permits=permits,
+                sees_evidence=sees_evidence(request, found.card.incident_id),
             )
             values |= incident_page.acting(request, found, language=language, actor=actor_of(request))
         return render.page(request, "desk.html", values, events_url="/events")

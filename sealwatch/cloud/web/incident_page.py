@@ -40,7 +40,7 @@ CHARTED: Final = frozenset(
 class Picture:
     """A snapshot as the page shows it, or why it does not."""
 
-    state: Literal["shown", "none", "awaited", "altered", "unreadable"]
+    state: Literal["shown", "none", "awaited", "altered", "unreadable", "hidden"]
     url: str = ""
     source_id: str = ""
     at_ms: int = 0
@@ -68,16 +68,17 @@ def shared(
     evidence: EvidenceStore,
     base_url: str,
     permits: Sequence[WorkPermit],
+    sees_evidence: bool = True,
 ) -> dict[str, Any]:
-    """The template values of an incident; pictures and clips lie below `base_url`."""
+    """The template values of an incident; pictures and clips lie below `base_url`, for those who see any."""
     pictures_url, site = f"{base_url}/pictures", incident.card.site
-    shown = pictures(incident.alarms, evidence, pictures_url)
+    shown = pictures(incident.alarms, evidence, pictures_url) if sees_evidence else [Picture(state="hidden")]
     return {
         "incident": incident,
         "picture": shown[0],
-        "sent_pictures": sent_pictures(incident, evidence, pictures_url),
+        "sent_pictures": sent_pictures(incident, evidence, pictures_url) if sees_evidence else [],
         "more_pictures": [picture for picture in shown[1:] if picture.state == "shown"],
-        "clip": _clip(incident, base_url),
+        "clip": _clip(incident, base_url) if sees_evidence else None,
         "permits": [permit_values(permit, now_ms) for permit in permits],
         "map_links": []
         if site.latitude_deg is None or site.longitude_deg is None

@@ -20,6 +20,7 @@ from sealwatch.cloud.web.actor import actor_of
 from sealwatch.cloud.web.forms import FIELD, Forms
 from sealwatch.cloud.web.problems import Problem
 from sealwatch.cloud.web.render import Renderer
+from sealwatch.cloud.web.rules import sees_evidence
 from sealwatch.cloud.web.services import WebServices
 from sealwatch.cloud.web.step_forms import Doer
 
@@ -72,6 +73,7 @@ def build(services: WebServices, render: Renderer, forms: Forms, previews: Previ
             evidence=services.evidence,
             base_url=f"/incidents/{incident_id}",
             permits=permits,
+            sees_evidence=sees_evidence(request, incident_id),
         )
         values |= incident_page.acting(request, found, language=language, actor=actor_of(request))
         values["stamp"] = stamp

@@ -16,7 +16,7 @@ from sealwatch.base import text
 from sealwatch.base.clock import Clock
 from sealwatch.base.text import Language
 from sealwatch.cloud.web import language as language_
-from sealwatch.cloud.web import story, words
+from sealwatch.cloud.web import rules, story, words
 from sealwatch.cloud.web.events import Hub
 from sealwatch.cloud.web.forms import FIELD, Forms
 
@@ -124,6 +124,7 @@ class Renderer:
             "nav": NAV,
             "here": request.url.path,
             "account_name": getattr(getattr(request.state, "who", None), "name", ""),
+            "sees_pictures": rules.sees_evidence(request),
             "may": getattr(request.state, "may", frozenset()),
         }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from sealwatch.cloud.web.problems import Problem
@@ -26,6 +27,8 @@ class Permission(StrEnum):
     """Incidents, alarms, sites, permits, silences and rosters, without a picture."""
     EVIDENCE = "evidence"
     """Pictures, clips and packs. Every one that is given out is a line of the audit log."""
+    ASKED_EVIDENCE = "asked_evidence"
+    """Those of incidents that one was paged for or sent to, and of no others."""
     ANSWER = "answer"
     """To work on an incident: take it on, pass it on, check in, say what was found, close."""
     DIRECT = "direct"
@@ -56,10 +59,10 @@ class Role(StrEnum):
 P = Permission
 _ALWAYS: Final = frozenset({P.OPEN, P.OWN_KEY})
 MAY: Final[dict[Role, frozenset[Permission]]] = {
-    Role.COUNTY_ADMIN: frozenset(Permission) - _ALWAYS - {P.AUDIT},
+    Role.COUNTY_ADMIN: frozenset(Permission) - _ALWAYS - {P.AUDIT, P.ASKED_EVIDENCE},
     Role.DUTY_OFFICER: frozenset({P.SELF, P.LOOK, P.EVIDENCE, P.ANSWER, P.DIRECT, P.PERMIT}),
     Role.INSPECTOR: frozenset({P.SELF, P.LOOK, P.EVIDENCE, P.ANSWER}),
-    Role.GRID_PERSON: frozenset({P.SELF, P.LOOK, P.ANSWER}),
+    Role.GRID_PERSON: frozenset({P.SELF, P.LOOK, P.ASKED_EVIDENCE, P.ANSWER}),
     Role.AUDITOR: frozenset({P.SELF, P.LOOK, P.EVIDENCE, P.AUDIT}),
     Role.INSTALLER: frozenset({P.SELF, P.LOOK}),
 }
@@ -199,5 +202,19 @@ async def gate(request: Request) -> None:
     if wanted is None:
         raise Problem(403, "no_rule")
     may: frozenset[Permission] | None = getattr(request.state, "may", None)
-    if may is not None and wanted not in _ALWAYS and wanted not in may:
-        raise Problem(403, "not_allowed")
+    if may is None or wanted in _ALWAYS or wanted in may:
+        return
+    if wanted is P.EVIDENCE and await run_in_threadpool(sees_evidence, request, request.path_params.get("incident_id")):
+        return
+    raise Problem(403, "not_allowed")
+
+
+def sees_evidence(request: Request, incident_id: str | None = None) -> bool:
+    """Whether the caller may see pictures and clips; where they may see those of some incidents only, of this one.
+
+    A login has put the question whether somebody was asked about an incident into `request.state.was_asked`.
+    """
+    may: frozenset[Permission] | None = getattr(request.state, "may", None)
+    if may is None or P.EVIDENCE in may:
+        return True
+    return P.ASKED_EVIDENCE in may and incident_id is not None and bool(request.state.was_asked(incident_id))
