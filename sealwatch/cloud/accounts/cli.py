@@ -29,26 +29,29 @@ ROLES: Final = ("county_admin", "duty_officer", "inspector", "grid_person", "aud
 
 def configure(commands: Any) -> None:
     """Add `account` to the commands of `sealwatch cloud`."""
-    parser = commands.add_parser("account", help="who may log in: list, invite, disable, enable, reset, first")
+    parser = commands.add_parser("account", help="who may log in: list, invite, change, disable, …")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     made = {
         "list": actions.add_parser("list", help="every account"),
         "first": actions.add_parser("first", help="print the one-time link for the first county administrator"),
         "invite": actions.add_parser("invite", help="make an account and print its one-time link"),
+        "change": actions.add_parser("change", help="give an account another role, region, person or name"),
         "disable": actions.add_parser("disable", help="shut an account out, with its sessions and tokens"),
         "enable": actions.add_parser("enable", help="let a disabled account in again"),
         "reset": actions.add_parser("reset", help="print a link to set a new password and second factor"),
     }
-    for name, run in (("list", _list), ("first", _first), ("invite", _invite), ("reset", _reset)):
+    runs = {"list": _list, "first": _first, "invite": _invite, "change": _change, "reset": _reset}
+    for name, run in runs.items():
         made[name].set_defaults(run=run)
     made["disable"].set_defaults(run=_disable, disabled=True)
     made["enable"].set_defaults(run=_disable, disabled=False)
-    for name in ("invite", "disable", "enable", "reset"):
+    for name in ("invite", "change", "disable", "enable", "reset"):
         made[name].add_argument("login", metavar="LOGIN", help="what they log in by")
-    made["invite"].add_argument("--role", required=True, choices=ROLES)
-    made["invite"].add_argument("--name", default="", help="as pages show it")
-    made["invite"].add_argument("--region", default="", help="what county codes it sees begin with; empty: all")
-    made["invite"].add_argument("--person", default="", metavar="PERSON", help="person_id of the same human")
+    for name, default in (("invite", ""), ("change", None)):  # None: it stays as it is
+        made[name].add_argument("--role", required=name == "invite", choices=ROLES)
+        made[name].add_argument("--name", default=default, help="as pages show it")
+        made[name].add_argument("--region", default=default, help="what county codes it sees begin with; empty: all")
+        made[name].add_argument("--person", default=default, metavar="PERSON", help="person_id of the same human")
     for one in made.values():
         one.add_argument("--config", type=Path, required=True, metavar="cloud.toml")
 
@@ -113,7 +116,7 @@ def state_of(account: Account) -> str:
     """active, invited or disabled."""
     if account.disabled_at_ms is not None:
         return "disabled"
-    return "active" if account.password_hash else "invited"
+    return "active" if account.password_hash or account.oidc_subject else "invited"
 
 
 def _first(arguments: argparse.Namespace) -> int:
@@ -143,6 +146,20 @@ def _invite(arguments: argparse.Namespace) -> int:
         return store.make_link(session, account, sealer=sealer, author=actor(), now_ms=now_ms)
 
     return _show_link(arguments, _work(arguments, work))
+
+
+def _change(arguments: argparse.Namespace) -> int:
+    def work(session: Session, _sealer: Sealer, now_ms: int) -> None:
+        account = _account(session, arguments.login)
+        given = {
+            "name": arguments.name, "role": arguments.role, "region": arguments.region, "person_id": arguments.person,
+        }  # fmt: skip
+        kept = {field: getattr(account, field) if value is None else value for field, value in given.items()}
+        store.change(session, account, author=actor(), now_ms=now_ms, **kept)
+
+    _work(arguments, work)
+    print(text.say(text.terminal_language(), "accounts.changed", login=arguments.login))
+    return 0
 
 
 def _reset(arguments: argparse.Namespace) -> int:

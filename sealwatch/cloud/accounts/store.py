@@ -83,6 +83,31 @@ def invite(
     return account
 
 
+def change(
+    session: Session, account: Account, *, name: str, role: str, region: str, person_id: str, author: str, now_ms: int
+) -> None:
+    """Alter what an account is and sees, from its next request on. Browsers that took pages for another person are
+    forgotten. Raises NotAllowed: bad_region, unknown_person.
+    """
+    if not _REGION.fullmatch(region):
+        raise NotAllowed("bad_region")
+    if person_id and session.get(Person, person_id) is None:
+        raise NotAllowed("unknown_person")
+    wanted = {"name": name.strip() or account.login, "role": role, "region": region, "person_id": person_id}
+    changed = {field: value for field, value in wanted.items() if getattr(account, field) != value}
+    if not changed:
+        return
+    was = {field: getattr(account, field) for field in changed}
+    for field, value in changed.items():
+        setattr(account, field, value)
+    if "person_id" in changed:
+        session.execute(delete(PushSubscription).where(PushSubscription.account_id == account.account_id))
+    audit.note(
+        session, at_ms=now_ms, actor=author, action="account.changed", target=account.login, region=account.region,
+        detail={"was": was, "is": changed},
+    )  # fmt: skip
+
+
 def make_link(session: Session, account: Account | None, *, sealer: Sealer, author: str, now_ms: int) -> str:
     """A one-time link's token; those that the account had before stop working. None: for the first administrator."""
     account_id = account.account_id if account is not None else None

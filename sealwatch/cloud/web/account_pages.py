@@ -194,6 +194,25 @@ def _add_everybody(router: APIRouter, shared: AccountShell) -> None:
             return show(request, fault=refused.name)
         return show(request, made=made, made_for=login)
 
+    @router.post("/accounts/{account_id}/change")
+    def change(
+        request: Request, account_id: str, role: Annotated[Role, Form()], name: Word = "", region: Word = "",
+        person_id: Word = "", form_token: FormToken = "",
+    ) -> Response:  # fmt: skip
+        shared.forms.check(request, form_token)
+
+        def work(session: Session) -> None:
+            account = other(session, request, account_id)
+            if not region.strip().startswith(who_asks(request).region):
+                raise NotAllowed("bad_region")
+            store.change(
+                session, account, name=name, role=str(role), region=region.strip(), person_id=person_id.strip(),
+                author=who_asks(request).actor, now_ms=shared.now_ms,
+            )  # fmt: skip
+
+        shared.change(work)
+        return RedirectResponse("/accounts", 303)
+
     @router.post("/accounts/{account_id}/reset")
     def reset(request: Request, account_id: str, form_token: FormToken = "") -> Response:
         shared.forms.check(request, form_token)

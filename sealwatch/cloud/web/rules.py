@@ -139,6 +139,7 @@ RULES: Final[dict[tuple[str, str], Permission]] = {
     ("POST", "/account/tokens"): P.SELF,
     ("POST", "/account/tokens/{token_id}/revoke"): P.SELF,
     ("POST", "/accounts"): P.ACCOUNTS,
+    ("POST", "/accounts/{account_id}/change"): P.ACCOUNTS,
     ("POST", "/accounts/{account_id}/disable"): P.ACCOUNTS,
     ("POST", "/accounts/{account_id}/reset"): P.ACCOUNTS,
     ("POST", "/api/v1/absences"): P.STAFF,

@@ -312,6 +312,27 @@ def test_an_administrator_invites_within_their_own_region_only(scene: Scene, ent
     assert post(admin, f"/accounts/{other}/disable", "/account", disabled="true").status_code == 303
 
 
+def test_an_account_is_given_another_role_and_person_at_once(scene: Scene, enter: Enter) -> None:
+    admin, li = enter(Role.COUNTY_ADMIN, "210423"), enter(Role.INSPECTOR, "210423", login="li", person_id="li")
+    with scene.database.read() as session:
+        found = session.query(Account).filter_by(login="li").one().account_id
+    url, same = f"/accounts/{found}/change", {"name": "Li", "region": "210423", "person_id": "li"}
+    assert li.get("/permits").status_code == 200
+    assert post(li, "/permits/999/end", "/account").status_code == 403
+    assert post(admin, url, "/account", role="duty_officer", **same).status_code == 303
+    assert post(li, "/permits/999/end", "/account").status_code != 403
+    for wrong, name in (({"region": "21"}, "bad_region"), ({"person_id": "nobody"}, "unknown_person")):
+        fields = {"role": "inspector"} | same | wrong
+        answer = post(admin, url, "/account", **fields)
+        assert answer.status_code == 422, name
+    own = re.search(r"/accounts/(\w+)/change", admin.get("/accounts").text)
+    assert own is not None
+    assert own[1] == found  # nobody changes themselves
+    with scene.database.read() as session:
+        line = session.query(AuditEntry).filter_by(action="account.changed").one()
+        assert line.detail == {"was": {"role": "inspector"}, "is": {"role": "duty_officer"}}
+
+
 # Programs
 
 

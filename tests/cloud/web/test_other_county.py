@@ -44,6 +44,7 @@ FORM = {
     "closure": "0", "hours": "1", "note": "x", "person_id": "li", "disabled": "true", "site_id": SITE, "reason": "x",
     "from_at": "2026-11-22T08:00", "to_at": "2026-11-22T09:00", "until_at": "2026-11-22T09:00", "max_power_kw": "1",
     "max_people": "1", "purpose": "x", "responsible": "x", "kinds": "person", "camera": "cam-1",
+    "role": "auditor", "region": HOME,
 }  # fmt: skip
 OF_A_COUNTY = {"incident_id", "name", "site_id", "node_id", "permit_id", "silence_id", "account_id"}
 """Parameters that name something that lies in a county. People, rosters, holidays and absences lie in none."""
