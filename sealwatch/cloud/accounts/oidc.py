@@ -39,6 +39,7 @@ _LEEWAY_S: Final = 60
 _KEPT_S: Final = 3600.0
 _ASKED_AGAIN_S: Final = 30.0
 """A key that is not known has the provider asked anew, at most this often."""
+_TROUBLE_KEPT_S: Final = 10.0
 # Signatures alone that need the provider's private key: never "none", never HMAC under our own client secret.
 _ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 _METHODS: Final = ("client_secret_basic", "client_secret_post")
@@ -80,6 +81,7 @@ class Oidc:
         self._tls = ssl.create_default_context(cafile=settings.ca_file or None)
         self._lock = threading.Lock()
         self._known: _Provider | None = None
+        self._trouble: tuple[float, OidcRefusal] | None = None
 
     def probe(self) -> None:
         """Ask the provider what it is and for its keys. Raises OidcRefusal where that does not work."""
@@ -172,25 +174,37 @@ class Oidc:
         )
 
     def _provider(self, *, anew: bool = False) -> _Provider:
-        """What is known of the provider. One asks, the others wait for it. Raises OidcRefusal."""
+        """What is known of the provider. One asks, the others wait for it. Raises OidcRefusal.
+
+        Trouble is remembered for a moment: a provider that does not answer must not hold every thread of the pages.
+        """
         with self._lock:
             now_s, known = self._clock.monotonic_s(), self._known
             if known is not None and now_s - known.at_s < (_ASKED_AGAIN_S if anew else _KEPT_S):
                 return known
+            if self._trouble is not None and now_s - self._trouble[0] < _TROUBLE_KEPT_S:
+                raise OidcRefusal(self._trouble[1].name, "as a moment ago")
             try:
-                with httpx.Client(timeout=_TIMEOUT_S, verify=self._tls, trust_env=False) as client:
-                    metadata = _document(client, self._settings.issuer.rstrip("/") + _WELL_KNOWN)
-                    if metadata.get("issuer") != self._settings.issuer:
-                        raise OidcRefusal("provider_broken", f"it calls itself {metadata.get('issuer')!r}")
-                    for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
-                        _refuse_plain(name, metadata.get(name), self._settings.issuer)
-                    keys = KeySet.import_key_set(_document(client, metadata["jwks_uri"]))  # type: ignore[arg-type]
-            except httpx.HTTPError as error:
-                raise OidcRefusal("provider_away", str(error)) from None
-            except (JoseError, ValueError, KeyError, TypeError) as error:
-                raise OidcRefusal("provider_broken", str(error)) from None
-            self._known = _Provider(metadata, keys, now_s)
+                self._known, self._trouble = self._asked(now_s), None
+            except OidcRefusal as refusal:
+                self._trouble = (self._clock.monotonic_s(), refusal)
+                raise
             return self._known
+
+    def _asked(self, now_s: float) -> _Provider:
+        try:
+            with httpx.Client(timeout=_TIMEOUT_S, verify=self._tls, trust_env=False) as client:
+                metadata = _document(client, self._settings.issuer.rstrip("/") + _WELL_KNOWN)
+                if metadata.get("issuer") != self._settings.issuer:
+                    raise OidcRefusal("provider_broken", f"it calls itself {metadata.get('issuer')!r}")
+                for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
+                    _refuse_plain(name, metadata.get(name), self._settings.issuer)
+                keys = KeySet.import_key_set(_document(client, metadata["jwks_uri"]))  # type: ignore[arg-type]
+        except httpx.HTTPError as error:
+            raise OidcRefusal("provider_away", str(error)) from None
+        except (JoseError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+            raise OidcRefusal("provider_broken", str(error)) from None
+        return _Provider(metadata, keys, now_s)
 
 
 def _document(client: httpx.Client, url: str) -> dict[str, Any]:

@@ -119,10 +119,13 @@ def token_hash(token: str) -> str:
 
 
 class Sealer:
-    """Keeps TOTP secrets unreadable in the database and its backups: they are under a key of the service's secret."""
+    """Keeps TOTP secrets unreadable in the database and its backups: they are under a key of the service's secret.
 
-    def __init__(self, secret: bytes) -> None:
-        self._fernet = Fernet(base64.urlsafe_b64encode(derive(secret, "totp.v1")))
+    With a `purpose` of its own it seals what a browser carries for us, and never opens what was sealed for another.
+    """
+
+    def __init__(self, secret: bytes, purpose: str = "totp.v1") -> None:
+        self._fernet = Fernet(base64.urlsafe_b64encode(derive(secret, purpose)))
 
     def seal(self, text: str) -> str:
         return self._fernet.encrypt(text.encode()).decode()

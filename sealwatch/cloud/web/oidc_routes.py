@@ -15,6 +15,7 @@ from sealwatch.base.clock import Clock
 from sealwatch.base.settings import SettingsError
 from sealwatch.cloud.accounts import audit, oidc_accounts
 from sealwatch.cloud.accounts.oidc import Oidc, OidcRefusal, Pending
+from sealwatch.cloud.accounts.proofs import Sealer
 from sealwatch.cloud.config import OidcSettings
 from sealwatch.cloud.refused import NotAllowed
 from sealwatch.cloud.web.access import address, safe_target
@@ -38,6 +39,7 @@ def open_provider(settings: OidcSettings, public_url: str, clock: Clock) -> Oidc
 def add(router: APIRouter, shared: AccountShell, settings: OidcSettings) -> None:
     """Add the two routes. Raises SettingsError as `open_provider` does."""
     cookie = "__Host-sealwatch_oidc" if shared.secure else "sealwatch_oidc"
+    sealer = Sealer(shared.services.secret, "oidc.v1")
     provider = open_provider(settings, shared.services.settings.web.public_url, shared.services.clock)
 
     @router.get("/login/oidc")
@@ -48,7 +50,7 @@ def add(router: APIRouter, shared: AccountShell, settings: OidcSettings) -> None
         except OidcRefusal as refusal:
             raise _problem(shared, request, refusal) from None
         response = RedirectResponse(url, 303)
-        sealed = shared.sealer.seal(msgspec.json.encode(pending).decode())
+        sealed = sealer.seal(msgspec.json.encode(pending).decode())
         # Lax: the way back begins at the provider.
         response.set_cookie(cookie, sealed, max_age=_MINUTES * 60, httponly=True, samesite="lax", secure=shared.secure)
         return response
@@ -57,7 +59,7 @@ def add(router: APIRouter, shared: AccountShell, settings: OidcSettings) -> None
     def back(request: Request) -> Response:
         shared.slow_down(request)
         try:
-            pending = _pending(shared, request.cookies.get(cookie, ""))
+            pending = _pending(sealer, request.cookies.get(cookie, ""))
             claims = provider.finish(pending, dict(request.query_params), now_ms=shared.now_ms)
             with shared.services.database.write() as session:
                 token = oidc_accounts.enter(
@@ -74,10 +76,10 @@ def add(router: APIRouter, shared: AccountShell, settings: OidcSettings) -> None
         return response
 
 
-def _pending(shared: AccountShell, sealed: str) -> Pending:
+def _pending(sealer: Sealer, sealed: str) -> Pending:
     """What the browser brought back. Raises OidcRefusal where it is not what this service gave it."""
     try:
-        return msgspec.json.decode(shared.sealer.open(sealed), type=Pending)
+        return msgspec.json.decode(sealer.open(sealed), type=Pending)
     except (InvalidToken, msgspec.MsgspecError, UnicodeError):
         raise OidcRefusal("answer_foreign", "cookie") from None
 

@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sealwatch.cloud.accounts import own, sessions, store
 from sealwatch.cloud.accounts.own import Offer, Waiting
+from sealwatch.cloud.accounts.proofs import Sealer
 from sealwatch.cloud.db.account_tables import Account, ApiToken
 from sealwatch.cloud.refused import NotAllowed
 from sealwatch.cloud.web import account_login, push_routes
@@ -109,13 +110,15 @@ def _add_password(router: APIRouter, shared: AccountShell) -> None:
 
 
 def _add_authenticator(router: APIRouter, shared: AccountShell) -> None:
+    offers = Sealer(shared.services.secret, "authenticator.v1")
+
     def show(request: Request, offer: Offer, fault: str = "") -> Response:
         values = {"sealed": offer.sealed, "fault": fault} | authenticator_values(offer.secret, who_asks(request).login)
         return shared.render.page(request, "authenticator.html", values, status=422 if fault else 200)
 
     @router.get("/account/authenticator")
     def page(request: Request) -> Response:
-        return show(request, own.offer_authenticator(who_asks(request), shared.sealer, now_ms=shared.now_ms))
+        return show(request, own.offer_authenticator(who_asks(request), offers, now_ms=shared.now_ms))
 
     @router.post("/account/authenticator")
     def change(
@@ -124,7 +127,7 @@ def _add_authenticator(router: APIRouter, shared: AccountShell) -> None:
     ) -> Response:  # fmt: skip
         shared.forms.check(request, form_token)
         try:
-            offer = own.read_offer(who_asks(request), shared.sealer, sealed, now_ms=shared.now_ms)
+            offer = own.read_offer(who_asks(request), offers, sealed, now_ms=shared.now_ms)
         except NotAllowed as refused:
             raise as_problem(refused) from None
         try:

@@ -224,6 +224,12 @@ def test_a_provider_that_is_away_or_another_one_is_named_and_passwords_still_wor
     browser = open_client(web=ACCOUNTS, accept="application/json")
     answer = browser.get("/login/oidc")
     assert (answer.status_code, said(answer)) == (503, "oidc_provider_broken")
+    asked = len(provider.asked)
+    provider.says_issuer = ""
+    assert said(browser.get("/login/oidc")) == "oidc_provider_broken"  # remembered: nobody waits for it again
+    assert len(provider.asked) == asked
+    scene.clock.advance(11)
+    assert browser.get("/login/oidc").status_code == 303
     scene.oidc = OidcSettings(issuer="http://127.0.0.1:9", client_id=CLIENT)
     answer = open_client(web=ACCOUNTS, accept="application/json").get("/login/oidc")
     assert (answer.status_code, said(answer)) == (503, "oidc_provider_away")
