@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Connection, Engine, inspect
 
 from sealwatch.base.errors import UsageError
 from sealwatch.cloud.db.engine import hold_alone, open_engine, sqlite_url
@@ -60,11 +63,37 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
     if before is None and (strangers := [t for t in inspect(engine).get_table_names() if t != "alembic_version"]):
         raise UsageError(f"the database already holds tables ({', '.join(strangers[:3])} …); name an empty one")
     config = _config()
-    with engine.begin() as connection:
+    with _altering(engine) as connection:
         hold_alone(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return before, newest_revision()
+
+
+@contextmanager
+def _altering(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which tables are altered, with every reference leading somewhere at its end.
+
+    SQLite alters a table by copying it, and the table is gone for a moment: references are checked once it is back, in
+    the order of https://www.sqlite.org/lang_altertable.html#otheralter. Raises UsageError where one leads nowhere.
+    """
+    if engine.dialect.name != "sqlite":
+        with engine.begin() as connection:
+            yield connection
+        return
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA foreign_keys=OFF")  # has no effect within a transaction
+        try:
+            with connection.begin():
+                yield connection
+                if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").fetchone():
+                    raise UsageError(
+                        f"a row of the table {broken[0]} refers to one of {broken[2]} that is not there; "
+                        "nothing was altered; restore the database from a backup"
+                    )
+        finally:
+            driver.execute("PRAGMA foreign_keys=ON")
 
 
 def draft(message: str) -> None:

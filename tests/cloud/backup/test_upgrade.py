@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Column, Engine, MetaData, Table, make_url, select
 from sqlalchemy.types import JSON, Boolean, Float, Integer, LargeBinary
 
+from sealwatch.base.errors import UsageError
 from sealwatch.cli import main
 from sealwatch.cloud.db import migrate
 from sealwatch.cloud.db.engine import open_database, open_engine, sqlite_url
@@ -134,4 +135,21 @@ def test_an_older_database_is_brought_up_with_everything_in_it_and_taken_back(
     assert content(engine) == before
     assert main(["cloud", "migrate", "--config", file]) == 0, "and forward once more"
     assert migrate.current_revision(engine) == migrate.newest_revision()
+    engine.dispose()
+
+
+def test_a_row_that_refers_to_nothing_stops_the_upgrade_and_nothing_is_altered(tmp_path: Path) -> None:
+    engine = open_engine(sqlite_url(tmp_path / "cloud.sqlite"))
+    bring_to(engine, REVISIONS[-2])
+    fill(engine)
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA foreign_keys=OFF")
+        driver.execute("DELETE FROM accounts WHERE rowid = 1")
+        driver.execute("PRAGMA foreign_keys=ON")
+    with pytest.raises(UsageError, match="refers to one of accounts that is not there; nothing was altered"):
+        migrate.migrate(engine)
+    assert migrate.current_revision(engine) == REVISIONS[-2]
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1, "watched again from now on"
     engine.dispose()
