@@ -188,7 +188,7 @@ def bcd(data: bytes, *, decimals: int, signed: bool) -> float | None:
     if not text.isdigit():
         raise ValueError(f"{bytes(data).hex(' ')} is not a BCD number")
     value = float(int(text) / 10**decimals)
-    return -value if negative else value
+    return -value if negative and value else value
 
 
 def to_bcd(value: float, *, size: int, decimals: int, signed: bool) -> bytes:

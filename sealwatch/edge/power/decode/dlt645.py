@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from sealwatch.edge.power.decode.identifiers645 import Field, fields
 from sealwatch.edge.power.dlt645 import FUNCTION, MORE_FOLLOWS, START, Broken, Frame, bcd, cut
 
 _FUNCTIONS = {
+    0x03: "security",
     0x08: "broadcast_time",
     0x11: "read",
     0x12: "read_more",
@@ -21,36 +23,19 @@ _FUNCTIONS = {
     0x1B: "clear_events",
     0x1C: "switch_or_seal",
 }
-_PHASES = ("a", "b", "c")
-# Group (second byte of 02xxxx00) -> name, unit, bytes, decimals, signed, whether a total comes first.
-_INSTANT: dict[int, tuple[str, str, int, int, bool, bool]] = {
-    0x01: ("voltage", "V", 2, 1, False, False),
-    0x02: ("current", "A", 3, 3, True, False),
-    0x03: ("active_power", "kW", 3, 4, True, True),
-    0x04: ("reactive_power", "kvar", 3, 4, True, True),
-    0x05: ("apparent_power", "kVA", 3, 4, True, True),
-    0x06: ("power_factor", "", 2, 3, True, True),
-    0x07: ("phase_angle", "deg", 2, 1, False, False),
+# What a switching command does (first byte behind password and operator).
+_SWITCH = {
+    0x1A: "switch_off",
+    0x1B: "permit_switch_on",
+    0x1C: "switch_on",
+    0x2A: "alarm_on",
+    0x2B: "alarm_off",
+    0x3A: "protect_supply",
+    0x3B: "protect_supply_off",
 }
-_ENERGY = {
-    0x00: "combined_active_energy",
-    0x01: "forward_active_energy",
-    0x02: "reverse_active_energy",
-    0x03: "combined_reactive_1_energy",
-    0x04: "combined_reactive_2_energy",
-}
-_TARIFFS = ("total", "sharp", "peak", "flat", "valley")
-_SINGLE = {
-    "02800001": ("neutral_current", "A", 3, 3, True),
-    "02800002": ("frequency", "Hz", 2, 2, False),
-    "02800003": ("active_power_1min", "kW", 3, 4, True),
-    "03300D00": ("cover_opened_count", "", 3, 0, False),
-    "03300E00": ("terminal_cover_opened_count", "", 3, 0, False),
-    "03300400": ("clock_set_count", "", 3, 0, False),
-    "03110000": ("power_loss_count", "", 3, 0, False),
-}
-# Identifiers whose content is digits, highest byte last -> name.
-_DIGITS = {"04000401": "meter_address", "04000402": "meter_number"}
+_SECURITY = 0x03
+# Records that go on behind the fields which are told: registers before the meter or its demands were cleared.
+_LONG_RECORDS = ("3001", "3002")
 
 
 def explain(raw: bytes) -> list[dict[str, Any]]:
@@ -99,43 +84,84 @@ def _broken(piece: Broken) -> dict[str, Any]:
     head = {"address": piece.raw[6:0:-1].hex().upper()} if len(piece.raw) >= 8 else {}
     if len(piece.raw) >= 9:
         head["control"] = f"{piece.raw[8]:02X}"
+    if piece.reason == "bad_checksum":
+        head["detail"] = f"the checksum is {piece.raw[-2]:02X}, the bytes add up to {sum(piece.raw[:-2]) & 0xFF:02X}"
     return {"status": piece.reason, **head, "bytes": len(piece.raw)}
 
 
 def _frame(frame: Frame) -> dict[str, Any]:
+    code = frame.control & FUNCTION
     fact: dict[str, Any] = {
         "status": "exception" if frame.refused else "ok",
         "address": frame.address,
         "control": f"{frame.control:02X}",
         "direction": "answer" if frame.is_answer else "request",
-        "function": _FUNCTIONS.get(frame.control & FUNCTION, "unknown"),
+        "function": _FUNCTIONS.get(code, "unknown"),
     }
     if frame.refused:
-        return fact | {"errors": frame.errors}
+        # The security function refuses with two bytes that are a number, not bits.
+        errors = [f"security_error_{frame.data[::-1].hex()}"] if code == _SECURITY and frame.data else frame.errors
+        return fact | {"data": frame.data.hex().upper(), "errors": errors}
     identifier = frame.identifier
     if identifier is None:
         return fact | _without_identifier(frame)
     fact |= {"data_identifier": identifier, "more_follows": bool(frame.control & MORE_FOLLOWS and frame.is_answer)}
     content = frame.data[4:]
+    if code == 0x12 and content:
+        # Pieces behind the first one: the last byte is their number, and where in the whole they begin is not told.
+        return fact | {"sequence": content[-1], "data": content[:-1].hex().upper()}
     fact["data"] = content.hex().upper()
-    if not frame.is_answer or not content:
-        return fact
-    return fact | {"values": _values(identifier, content)}
+    if not frame.is_answer:
+        return fact | _asked(code, content)
+    return fact | _told(identifier, content)
+
+
+def _asked(code: int, content: bytes) -> dict[str, Any]:
+    """What a request carries behind its identifier: a write has password, operator and value."""
+    if code == 0x14 and len(content) > 8:
+        return {"operator": content[7:3:-1].hex().upper(), "written": content[8:].hex().upper()}
+    return {}
+
+
+def _told(identifier: str, content: bytes) -> dict[str, Any]:
+    """Values of an answer, and a word where its length does not fit what the identifier stands for."""
+    if not content:
+        return {}
+    if identifier.startswith("040005"):
+        return {"values": _status_words(identifier, content)}
+    known = fields(identifier)
+    if not known:
+        return {"values": _from_library(identifier, content)}
+    values, used = _read(known, content)
+    fact: dict[str, Any] = {"values": values}
+    if used < len(content) and len(content) < size(known[0].form):
+        fact["detail"] = f"{len(content)} bytes of data where {size(known[0].form)} are due"
+    elif used < len(content) and identifier[2:6] not in _LONG_RECORDS:
+        fact["detail"] = f"{len(content) - used} bytes of data are left over"
+    return fact
 
 
 def _without_identifier(frame: Frame) -> dict[str, Any]:
-    """Addresses and times that travel without a data identifier."""
+    """Addresses, times and commands that travel without a data identifier."""
     if not frame.data:
         return {}
     fact: dict[str, Any] = {"data": frame.data.hex().upper()}
-    code, digits = frame.control & FUNCTION, frame.data[::-1].hex().upper()
-    if code in (0x13, 0x15) and len(frame.data) == 6:
+    code, data, digits = frame.control & FUNCTION, frame.data, frame.data[::-1].hex().upper()
+    if code in (0x13, 0x15) and len(data) == 6:
         fact["values"] = [{"name": "meter_address", "value": digits, "unit": ""}]
-    elif code == 0x08 and len(frame.data) == 6:
-        fact["values"] = [{"name": "date_time", "value": _moment(frame.data), "unit": ""}]
-    elif code == 0x17 and len(frame.data) == 1:
+    elif code == 0x08 and len(data) == 6:
+        fact["values"] = [{"name": "date_time", "value": moment(data, "YYMMDDhhmmss"), "unit": ""}]
+    elif code == 0x16 and len(data) == 4:
+        # Month, day, hour, minute; 99 stands for every one.
+        fact["values"] = [{"name": "freeze_at", "value": f"{digits[:2]}-{digits[2:4]}T{digits[4:6]}:{digits[6:]}"}]
+        fact["values"][0]["unit"] = ""
+    elif code == 0x17 and len(data) == 1:
         speeds = {0x02: 600, 0x04: 1200, 0x08: 2400, 0x10: 4800, 0x20: 9600, 0x40: 19200}
-        fact["values"] = [{"name": "speed", "value": speeds.get(frame.data[0]), "unit": "bit/s"}]
+        fact["values"] = [{"name": "speed", "value": speeds.get(data[0]), "unit": "bit/s"}]
+    elif code == 0x1C and len(data) >= 9 and not frame.is_answer:
+        command = {"name": "command", "value": _SWITCH.get(data[8], f"{data[8]:02X}"), "unit": ""}
+        until = {"name": "valid_until", "value": moment(data[10:16], "YYMMDDhhmmss"), "unit": ""}
+        fact |= {"operator": data[7:3:-1].hex().upper(), "values": [command, until] if len(data) >= 16 else [command]}
     return fact
 
 
@@ -150,38 +176,56 @@ def is_for(pattern: str, address: str) -> bool:
     )
 
 
-def _moment(data: bytes) -> str | None:
-    """``ss mm hh DD MM YY`` in BCD as ISO 8601 without a zone; None where no moment is written there."""
+def moment(data: bytes, form: str) -> str | None:
+    """BCD digits, lowest byte first, as a moment, day or time of day in ISO 8601 without a zone; `form` names the
+    digits from the highest on. None where no moment is written there."""
     digits = data[::-1].hex()
-    if len(data) != 6 or not digits.isdigit() or not int(digits):
+    wanted = form.replace("_", "ww")
+    if len(digits) != len(wanted) or not digits.isdigit() or not int(digits):
         return None
-    year, month, day, hour, minute, second = (digits[k : k + 2] for k in range(0, 12, 2))
-    return f"20{year}-{month}-{day}T{hour}:{minute}:{second}"
+    part = {unit: digits[wanted.index(unit * 2) :][:2] for unit in "YMDhms" if unit * 2 in wanted}
+    day = f"20{part['Y']}-{part['M']}-{part['D']}" if "Y" in part else ""
+    clock = ":".join(part[unit] for unit in "hms" if unit in part)
+    return "T".join(filter(None, (day, clock)))
 
 
-def _values(identifier: str, content: bytes) -> list[dict[str, Any]]:
-    """Numbers with names and units; None for what is no number."""
-    group, kind, which = int(identifier[:2], 16), int(identifier[2:4], 16), identifier[4:6]
-    if group == 0x02 and kind in _INSTANT and identifier[6:] == "00":
-        name, unit, size, decimals, signed, total = _INSTANT[kind]
-        names = [name] * total + [f"{name}_{p}" for p in _PHASES]
-        if which != "FF":
-            at = int(which, 16)
-            names = [name if at == 0 else f"{name}_{_PHASES[at - 1]}"] if at <= 3 else [name]
-        return _split(content, names, unit, size, decimals, signed=signed)
-    if group == 0x00 and kind in _ENERGY and identifier[6:] == "00":
-        name = _ENERGY[kind]
-        unit = "kvarh" if "reactive" in name else "kWh"
-        tariffs = [f"{name}_{t}" for t in _TARIFFS] if which == "FF" else [name + _tariff(which)]
-        return _split(content, tariffs, unit, 4, 2, signed=kind in (0x00, 0x03, 0x04))
-    if identifier in _SINGLE:
-        name, unit, size, decimals, signed = _SINGLE[identifier]
-        return _split(content, [name], unit, size, decimals, signed=signed)
-    if identifier in _DIGITS:
-        return [{"name": _DIGITS[identifier], "value": content[::-1].hex().upper(), "unit": ""}]
-    if identifier.startswith("040005"):
-        return _status_words(identifier, content)
-    return _from_library(identifier, content)
+def size(form: str) -> int:
+    """Bytes of a field of this form (see `identifiers645`)."""
+    if form[0] in "xt":
+        return int(form[1:])
+    if form[0] in "Yh":
+        return len(form.replace("_", "ww")) // 2
+    return int(form.lstrip("s").partition(".")[0])
+
+
+def _read(known: tuple[Field, ...], content: bytes) -> tuple[list[dict[str, Any]], int]:
+    """Values of the fields that are there, one behind the other, and the bytes that they take."""
+    values: list[dict[str, Any]] = []
+    at = 0
+    for field in known:
+        part = content[at : at + size(field.form)]
+        if len(part) < size(field.form):
+            break
+        values.append(_value(field, part))
+        at += len(part)
+    return values, at
+
+
+def _value(field: Field, part: bytes) -> dict[str, Any]:
+    fact: dict[str, Any] = {"name": field.name, "value": None, "unit": field.unit}
+    if field.form[0] == "x":
+        return fact | {"value": part[::-1].hex().upper()}
+    if field.form[0] == "t":
+        letters = part[::-1].strip(b"\x00 ")
+        return fact | {"value": letters.decode("ascii") if letters.isascii() else part[::-1].hex().upper()}
+    if field.form[0] in "Yh":
+        return fact | {"value": moment(part, field.form)}
+    decimals = int(field.form.partition(".")[2])
+    try:
+        value = bcd(part, decimals=decimals, signed=field.form[0] == "s")
+    except ValueError as error:
+        return fact | {"detail": str(error)}
+    return fact | {"value": int(value) if value is not None and not decimals else value}
 
 
 def _status_words(identifier: str, content: bytes) -> list[dict[str, Any]]:
@@ -197,27 +241,6 @@ def _status_words(identifier: str, content: bytes) -> list[dict[str, Any]]:
     ]
 
 
-def _tariff(which: str) -> str:
-    at = int(which, 16)
-    if at == 0:
-        return ""
-    return f"_{_TARIFFS[at]}" if at < len(_TARIFFS) else f"_tariff_{at}"
-
-
-def _split(
-    content: bytes, names: list[str], unit: str, size: int, decimals: int, *, signed: bool
-) -> list[dict[str, Any]]:
-    values: list[dict[str, Any]] = []
-    for k, start in enumerate(range(0, len(content) - size + 1, size)):
-        name = names[k] if k < len(names) else f"value_{k + 1}"
-        part = content[start : start + size]
-        try:
-            values.append({"name": name, "value": bcd(part, decimals=decimals, signed=signed), "unit": unit})
-        except ValueError as error:
-            values.append({"name": name, "value": None, "unit": unit, "detail": str(error)})
-    return values
-
-
 def _from_library(identifier: str, content: bytes) -> list[dict[str, Any]]:
     from dlt645.model.data.define import DIMap  # 38 MB of tables: only for the installer's tool
 
@@ -227,16 +250,16 @@ def _from_library(identifier: str, content: bytes) -> list[dict[str, Any]]:
     at = 0
     for entry in items:
         form = str(entry.data_format).strip()
-        digits = [c for c in form if c in "XYMDhms"]
+        digits = [c for c in form if c in "XNYMDhms"]
         size = (len(digits) + 1) // 2
         part = content[at : at + size]
         if not size or len(part) < size:
             break
-        decimals = len(form.partition(".")[2]) if set(form) <= set("X.") else 0
+        decimals = len(form.partition(".")[2]) if set(form) <= set("XN.") else 0
         value: Any = part[::-1].hex().upper()
         if form == "YYMMDDhhmmss":
-            value = _moment(part)
-        elif set(form) <= set("X.") and value.isdigit():
+            value = moment(part, form)
+        elif set(form) <= set("XN.") and value.isdigit():
             value = int(value) / 10**decimals
         values.append({"name": str(entry.name), "value": value, "unit": str(entry.unit or "").strip()})
         at += size

@@ -4,22 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from sealwatch.edge.power.decode.objects698 import named_values
+
 _START, _END = 0x68, 0x16
-# Object identifier -> name, unit, decimals (GB/T 698.45 object list: 2000 voltage ... 0010 forward active energy).
-OBJECTS: dict[int, tuple[str, str, int]] = {
-    0x0000: ("combined_active_energy", "kWh", 2),
-    0x0010: ("forward_active_energy", "kWh", 2),
-    0x0020: ("reverse_active_energy", "kWh", 2),
-    0x2000: ("voltage", "V", 1),
-    0x2001: ("current", "A", 3),
-    0x2004: ("active_power", "W", 1),
-    0x2005: ("reactive_power", "var", 1),
-    0x2006: ("apparent_power", "VA", 1),
-    0x200A: ("power_factor", "", 3),
-    0x200F: ("frequency", "Hz", 2),
-    0x4000: ("date_time", "", 0),
-    0x4001: ("meter_address", "", 0),
-}
 _FRAGMENTS = ("first", "last", "confirmation", "middle")
 # Results of an access that was refused (DAR of DL/T 698.45).
 _DAR = {
@@ -32,8 +19,25 @@ _DAR = {
     7: "type mismatch",
     8: "out of bounds",
     9: "block unavailable",
+    10: "fragments cancelled",
+    11: "no fragments under way",
+    14: "block number invalid",
+    15: "password wrong or not authorised",
+    16: "speed not changeable",
+    20: "security does not match",
+    22: "security module refused",
+    23: "security failed",
+    27: "address wrong",
+    30: "signature wrong",
+    31: "meter suspended",
+    32: "time tag invalid",
+    33: "request timed out",
     255: "other",
 }
+_ERROR_TYPES = {0: "message_not_understood", 1: "service_not_supported", 255: "other"}
+_MOMENTS = ("date_time", "date", "time", "date_time_s")
+# What the address of a frame names, by the top bits of its first byte.
+_ADDRESS_TYPES = ("single", "wildcard", "group", "broadcast")
 _SHORTEST = 12
 _STATUS = {
     "need_more_data": "incomplete",
@@ -45,6 +49,7 @@ _STATUS = {
 def explain(raw: bytes) -> list[dict[str, Any]]:
     """Every frame in some bytes."""
     facts: list[dict[str, Any]] = []
+    pieces = b""
     at = 0
     while (at := raw.find(_START, at)) >= 0:
         end = _end(raw, at)
@@ -59,7 +64,20 @@ def explain(raw: bytes) -> list[dict[str, Any]]:
         at = end if whole else later or at + 1
         if whole:
             facts.append(fact)
+            pieces = _joined(pieces, fact)
     return facts
+
+
+def _joined(pieces: bytes, fact: dict[str, Any]) -> bytes:
+    """The pieces of a long message so far; behind the last one, what the whole says is added to its facts."""
+    kind = fact.get("fragment_kind")
+    if kind not in ("first", "middle", "last") or not (pieces or kind == "first"):
+        return pieces if kind == "confirmation" else b""
+    pieces = (b"" if kind == "first" else pieces) + bytes.fromhex(fact["data"])[2:]
+    if kind != "last":
+        return pieces
+    fact |= {"joined_data": pieces.hex().upper(), **_service(pieces)}
+    return b""
 
 
 def _end(raw: bytes, at: int) -> int:
@@ -102,18 +120,14 @@ def _frame(raw: bytes) -> dict[str, Any]:
     fact: dict[str, Any] = {
         "status": "ok",
         "address": bytes(frame.server.bytes)[::-1].hex().upper(),
+        "address_type": _ADDRESS_TYPES[raw[4] >> 6],
         "control": f"{frame.control:02X}",
         "direction": "answer" if frame.control & 0x80 else "request",
         "fragment": bool(frame.control & 0x20),
         "client": frame.client,
         "data": bytes(frame.payload).hex().upper(),
     }
-    if fact["fragment"]:
-        return fact | _fragment(bytes(frame.payload))
-    try:
-        return fact | _apdu(codec.decode_apdu(frame.payload))
-    except Dlt698Error as error:
-        return fact | {"service": "unknown", "detail": str(error)}
+    return fact | (_fragment if fact["fragment"] else _service)(bytes(frame.payload))
 
 
 def _fragment(payload: bytes) -> dict[str, Any]:
@@ -124,59 +138,104 @@ def _fragment(payload: bytes) -> dict[str, Any]:
     return {"fragment_kind": _FRAGMENTS[word >> 14], "fragment_number": word & 0x0FFF}
 
 
+def _service(payload: bytes) -> dict[str, Any]:
+    """What an application message says; one in a security envelope is opened where it is not encrypted."""
+    from dlt698 import codec
+    from dlt698.common.errors import Dlt698Error
+
+    try:
+        if payload[:1] not in (b"\x10", b"\x90"):
+            return _apdu(codec.decode_apdu(payload))
+        envelope = codec.decode_security(payload)
+    except Dlt698Error as error:
+        return {"service": "unknown", "detail": str(error)}
+    fact = {"security": type(envelope).__name__, "encrypted": bool(envelope.encrypted)}
+    inside = envelope.application
+    if isinstance(inside, int):
+        return {"status": "exception", **fact, "errors": [_dar(inside)]}
+    return fact if envelope.encrypted else fact | _service(bytes(inside))
+
+
 def _apdu(apdu: Any) -> dict[str, Any]:
     fact: dict[str, Any] = {"service": type(apdu).__name__}
-    if fact["service"] == "GetRequest":
-        fact["data_identifier"] = ",".join(oad_text(oad) for oad in apdu.attributes)
-    elif fact["service"] == "GetResponse":
-        fact["data_identifier"] = ",".join(oad_text(item.attribute) for item in apdu.attributes)
-        values: list[dict[str, Any]] = []
-        errors = []
-        for item in apdu.attributes:
-            if isinstance(item.result, int):
-                errors.append("_".join(["dar", str(item.result), *_DAR.get(item.result, "").split()]))
-            else:
-                values += named_values(item.attribute.oi, plain(item.result), index=item.attribute.index)
+    if fact["service"] == "ErrorResponse":
+        return {"status": "exception", **fact, "errors": [_ERROR_TYPES.get(apdu.type, f"error_{apdu.type}")]}
+    if fact["service"] == "LinkRequest":
+        return fact | {"link": apdu.type.name}
+    parts: list[Any] = []
+    for name in ("attributes", "methods", "records", "payload", "result"):
+        found = getattr(apdu, name, None)
+        parts += found if isinstance(found, (list, tuple)) else []
+    if parts:
+        fact["data_identifier"] = ",".join(oad_text(_target(part)) for part in parts)
+    values: list[dict[str, Any]] = []
+    errors: list[str] = []
+    for part in parts:
+        _tell(part, values, errors)
+    if values or fact["service"] in ("GetResponse", "GetRecordResponse", "ReportNotification"):
         fact["values"] = values
-        if errors:
-            fact |= {"status": "exception", "errors": errors}
+    if errors:
+        fact |= {"status": "exception", "errors": errors}
     return fact
 
 
+def _target(part: Any) -> Any:
+    """The attribute or method that a part of a message is about: in requests it stands for itself."""
+    found = next((t for name in ("attribute", "method") if hasattr(t := getattr(part, name, None), "oi")), None)
+    return part if found is None else found
+
+
+def _tell(part: Any, values: list[dict[str, Any]], errors: list[str]) -> None:
+    """Adds the values of a part of a message, or the result that refuses them."""
+    target = _target(part)
+    if getattr(part, "dar", 0):
+        errors.append(_dar(part.dar))
+    result = getattr(part, "result", getattr(part, "value", None) if part is not target else None)
+    if isinstance(result, int):
+        errors.append(_dar(result))
+    elif hasattr(part, "columns"):
+        for number, row in enumerate(result or [], start=1):
+            for column, cell in zip(part.columns, row, strict=False):
+                values.extend({"record": number, **fact} for fact in _named(column, cell))
+    elif result is not None:
+        values += _named(target, result)
+
+
+def _named(oad: Any, data: Any) -> list[dict[str, Any]]:
+    return named_values(oad.oi, plain(data), attribute=oad.attribute & 0x1F, index=oad.index) if oad else []
+
+
+def _dar(code: int) -> str:
+    return "_".join(["dar", str(code), *_DAR.get(code, "").split()])
+
+
 def oad_text(oad: Any) -> str:
-    """An object attribute as eight hex digits (``20040200``)."""
+    """An object attribute or method as eight hex digits (``20040200``)."""
+    if hasattr(oad, "method"):
+        return f"{oad.oi:04X}{oad.method:02X}{oad.mode:02X}"
     return f"{oad.oi:04X}{oad.attribute:02X}{oad.index:02X}"
 
 
 def plain(data: Any) -> Any:
-    """A Data of the package as plain Python."""
-    value = data.value
+    """A Data of the package as plain Python; moments in ISO 8601 without a zone, None where none is written."""
+    value, kind = data.value, data.type.name
+    if kind in _MOMENTS:
+        return _moment(kind, value)
     if isinstance(value, list) and value and hasattr(value[0], "value"):
         return [plain(item) for item in value]
     if isinstance(value, (bytes, bytearray)):
         return bytes(value).hex().upper()
+    if kind == "bit_string":
+        return "".join(f"{byte:08b}" for byte in bytes(value.value))[: value.bit_count]
+    if hasattr(value, "oi") and hasattr(value, "index"):
+        return oad_text(value)
     return value if isinstance(value, (int, float, str, list)) or value is None else str(value)
 
 
-def named_values(oi: int, value: Any, *, index: int = 0) -> list[dict[str, Any]]:
-    """Values with names and units; where a total comes first, the phases follow. `index`: the one asked for."""
-    name, unit, decimals = OBJECTS.get(oi, (f"object_{oi:04X}", "", 0))
-    if oi == 0x4000 and isinstance(value, list) and len(value) == 7:
-        high, low, *rest = (int(part) for part in value)
-        year, (month, day, hour, minute, second) = high << 8 | low, rest
-        moment = f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}"
-        return [{"name": name, "value": moment, "unit": unit}]
-    if index and not isinstance(value, list):
-        first = 0 if oi in (0x2000, 0x2001) else 1 if 0x2004 <= oi <= 0x200A else None
-        place = index - 1 - first if first is not None else -1
-        name += f"_{'abc'[place]}" if 0 <= place < 3 else ""
-    items = value if isinstance(value, list) and oi in OBJECTS else [value]
-    by_phase = oi in (0x2000, 0x2001)
-    named = []
-    for k, item in enumerate(items):
-        number = item / 10**decimals if isinstance(item, (int, float)) and decimals else item
-        suffix = f"_{'abc'[k]}" if by_phase and k < 3 and len(items) > 1 else f"_{k}" if k and len(items) > 1 else ""
-        if not by_phase and 0x2004 <= oi <= 0x200A and 1 <= k <= 3:
-            suffix = f"_{'abc'[k - 1]}"
-        named.append({"name": name + suffix, "value": number, "unit": unit})
-    return named
+def _moment(kind: str, parts: list[int]) -> str | None:
+    """``date_time_s`` has year (2 bytes), month, day, hour, minute, second; the others more or fewer."""
+    if kind != "time" and parts[:2] == [0xFF, 0xFF]:
+        return None
+    day = f"{parts[0] << 8 | parts[1]:04d}-{parts[2]:02d}-{parts[3]:02d}" if kind != "time" else ""
+    clock = parts[{"date_time": 5, "date_time_s": 4, "time": 0, "date": len(parts)}[kind] :][:3]
+    return "T".join(filter(None, (day, ":".join(f"{part:02d}" for part in clock))))

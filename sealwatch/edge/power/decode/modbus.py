@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 _FUNCTIONS = {
@@ -67,7 +68,7 @@ def explain(raw: bytes) -> list[dict[str, Any]]:
             at = end
             continue
         fact = _frame(raw[at : at + length], asked)
-        asked = fact if fact.get("direction") == "request" else {}
+        asked = fact if fact.get("direction") in ("request", "either") else {}
         facts.append(fact)
         at += length
     return facts
@@ -114,7 +115,8 @@ def _damaged(raw: bytes) -> dict[str, Any]:
     head: dict[str, Any] = {"address": str(raw[0])}
     if len(raw) > 1:
         head["function"] = raw[1] & 0x7F
-    short = len(raw) < _SHORTEST or (lengths and lengths[0] > len(raw))
+    exact = raw[1:2] in (b"\x01", b"\x02", b"\x03", b"\x04") and len(raw) in lengths
+    short = len(raw) < _SHORTEST or (lengths and lengths[0] > len(raw) and not exact)
     return {"status": "incomplete" if short else "bad_checksum", **head, "bytes": len(raw)}
 
 
@@ -137,7 +139,10 @@ def _frame(raw: bytes, asked: dict[str, Any]) -> dict[str, Any]:
         if function == 5:
             value = {0xFF00: 1, 0x0000: 0}.get(value, value)
         where = int.from_bytes(body[:2], "big")
+        # The answer repeats the request byte by byte: alone, such a frame may be either.
+        echo = asked.get("data") == fact["data"] and asked.get("function") == function
         return fact | {
+            "direction": "answer" if echo else "either",
             "register": where,
             "values": [{"name": f"{_kind(function)}_{where}", "value": value, "unit": ""}],
         }
@@ -151,8 +156,8 @@ def _frame(raw: bytes, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(function: int, body: bytes, asked: dict[str, Any]) -> dict[str, Any]:
-    """A request to read, or its answer."""
-    if not body or len(body) != 1 + body[0]:
+    """A request to read, or its answer. Registers come in pairs of bytes."""
+    if not body or len(body) != 1 + body[0] or (function > 2 and body[0] % 2):
         return {"direction": "request"} | (_span(body) if len(body) == 4 else {})
     return {
         "direction": "answer",
@@ -169,18 +174,32 @@ def _span(body: bytes) -> dict[str, Any]:
 
 
 def _values(bits: bool, data: bytes, register: int | None, count: int | None) -> list[dict[str, Any]]:
-    """Bits or registers by number; counted from 0 where the first one's number is not known."""
+    """Bits or registers by number; counted from 0 where the first one's number is not known.
+
+    What a register measures stands in the meter's own list, so that there is no unit; two of them are told as a float
+    too, which most three-phase meters send.
+    """
     kind = ("bit" if bits else "register") if register is None else ("coil" if bits else "register")
     first = register or 0
     if bits:
         values = [byte >> k & 1 for byte in data for k in range(8)][:count]
         return [{"name": f"{kind}_{first + k}", "value": bit, "unit": ""} for k, bit in enumerate(values)]
-    return [
-        {
+    found: list[dict[str, Any]] = []
+    for k, at in enumerate(range(0, len(data) - 1, 2)):
+        word = data[at : at + 2]
+        value: dict[str, Any] = {
             "name": f"{kind}_{first + k}",
-            "value": int.from_bytes(data[at : at + 2], "big"),
-            "signed": int.from_bytes(data[at : at + 2], "big", signed=True),
+            "value": int.from_bytes(word, "big"),
+            "signed": int.from_bytes(word, "big", signed=True),
             "unit": "",
         }
-        for k, at in enumerate(range(0, len(data) - 1, 2))
-    ]
+        found.append(value | (_float(data[at : at + 4]) if k % 2 == 0 else {}))
+    return found
+
+
+def _float(data: bytes) -> dict[str, float]:
+    """What two registers are as a float, high word first, where that is a number a meter could show."""
+    if len(data) < 4 or not any(data):
+        return {}
+    value = struct.unpack(">f", data)[0]
+    return {"float32": float(f"{value:.7g}")} if 1e-3 <= abs(value) < 1e9 else {}
