@@ -1,7 +1,7 @@
 """Recorded power from CSV: a header with ``t`` (Unix seconds or ISO 8601) and ``active_power_w``; others are left.
 
-The three phases may stand in ``active_power_a_w``, ``_b_w`` and ``_c_w``; where there is no total they are added
-up. `_NAMES` and `_PHASES` list what else the columns may be called; powers in kW are turned to W.
+`columns` tells what else the columns may be called, and where the three phases stand; without a total they are added
+up, and powers in kW are turned to W.
 
 CommandFailed   the file holds no usable row
 UsageError      the file can't be read or its header lacks a column
@@ -22,40 +22,13 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from sealwatch.base.errors import UsageError
+from sealwatch.edge.power.columns import Columns, find_columns
 from sealwatch.edge.power.edges import Array
 from sealwatch.edge.power.order import ascending
 
 _CHUNK_BYTES = 1 << 22
 _LATEST_S = 4e9  # the year 2096: anything above is milliseconds
 _HEAD_BYTES = 1 << 16
-_TIMES = ("t", "t_s", "timestamp", "time", "datetime", "date_time", "时间", "采集时间", "数据时间")
-# Names of the three phases' columns -> factor to W.
-_PHASES = {
-    tuple(form.format(phase) for phase in "abc"): factor
-    for form, factor in (
-        ("active_power_{}_w", 1.0),
-        ("power_{}_w", 1.0),
-        ("p{}_w", 1.0),
-        ("{}相有功功率(w)", 1.0),
-        ("active_power_{}_kw", 1000.0),
-        ("power_{}_kw", 1000.0),
-        ("p{}_kw", 1000.0),
-        ("{}相有功功率(kw)", 1000.0),
-    )
-}
-# Name of a column -> factor to W.
-_NAMES = {
-    "active_power_w": 1.0,
-    "power_w": 1.0,
-    "p_w": 1.0,
-    "有功功率(w)": 1.0,
-    "总有功功率(w)": 1.0,
-    "active_power_kw": 1000.0,
-    "power_kw": 1000.0,
-    "p_kw": 1000.0,
-    "有功功率(kw)": 1000.0,
-    "总有功功率(kw)": 1000.0,
-}
 _GROUPED = re.compile(r"^[-+]?\d{1,3}(,\d{3})+(\.\d*)?$")
 _SLASHES = re.compile(r"^(\d{4})[/.年](\d{1,2})[/.月](\d{1,2})日?(.*)$")
 
@@ -76,28 +49,6 @@ class Chunk(NamedTuple):
     t_s: Array
     power_w: Array
     phases_w: Array
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """Where the time and the powers stand among `width` cells, and the factors to W. `total` None: the phases' sum;
-    `phases` empty: not recorded."""
-
-    time: int
-    total: int | None
-    factor: float
-    phases: tuple[int, ...]
-    phase_factor: float
-    width: int
-    delimiter: str
-
-    def powers(self, cells: Array) -> Array:
-        """Total and phases (n x 4) from all cells of some rows (n x width)."""
-        found = np.full((len(cells), 4), np.nan)
-        if self.phases:
-            found[:, 1:] = cells[:, list(self.phases)] * self.phase_factor
-        found[:, 0] = found[:, 1:].sum(axis=1) if self.total is None else cells[:, self.total] * self.factor
-        return found
 
 
 def read_power(path: Path, rows: Rows) -> Iterator[Chunk]:
@@ -122,33 +73,15 @@ def _encoding(head: bytes) -> str:
     return "utf-8-sig"
 
 
-def _columns(path: Path, header: str) -> _Columns:
-    delimiter = max(",;\t", key=header.count)
-    names = [
-        name.strip().strip('"').strip().lower().translate(str.maketrans("（）", "()"))
-        for name in header.rstrip("\r\n").split(delimiter)
-    ]
-    time = next((name for name in _TIMES if name in names), None)
-    power = next((name for name in _NAMES if name in names), None)
-    phases = next((three for three in _PHASES if set(three) <= set(names)), ())
-    if time is None or (power is None and not phases):
-        lacks = " and ".join(n for n, there in (("t", time), ("active_power_w", power or phases)) if not there)
-        raise UsageError(
-            f"{path}: the header lacks {lacks}; the first line must name the columns, such as: t,active_power_w"
-        )
-    return _Columns(
-        time=names.index(time),
-        total=names.index(power) if power is not None else None,
-        factor=_NAMES[power] if power is not None else 1.0,
-        phases=tuple(names.index(name) for name in phases),
-        phase_factor=_PHASES.get(phases, 1.0),
-        width=len(names),
-        delimiter=delimiter,
-    )
+def _header(file: IO[str]) -> str:
+    """The first line that is neither empty nor a remark."""
+    while (line := file.readline(_HEAD_BYTES)) and (not line.strip() or line.startswith("#")):
+        pass
+    return line
 
 
 def _chunks(path: Path, file: IO[str], rows: Rows) -> Iterator[Chunk]:
-    columns = _columns(path, file.readline(_HEAD_BYTES))
+    columns = find_columns(path, _header(file))
     last_s = -math.inf
     # The last row waits for those behind it: alone it can't be told whether its clock ran ahead.
     held: tuple[Array, Array] = (np.empty(0), np.empty((0, 4)))
@@ -171,8 +104,10 @@ def _chunks(path: Path, file: IO[str], rows: Rows) -> Iterator[Chunk]:
             return
 
 
-def _parse(lines: list[str], columns: _Columns, rows: Rows) -> tuple[Array, Array]:
+def _parse(lines: list[str], columns: Columns, rows: Rows) -> tuple[Array, Array]:
     """Times and powers of the rows that hold both: the fast way for plain numbers, else row by row."""
+    if columns.clock is not None:
+        return _parse_slowly(lines, columns, rows)
     try:
         cells = np.array(columns.delimiter.join(lines).split(columns.delimiter), dtype=np.float64)
         cells = cells.reshape(len(lines), columns.width)
@@ -185,7 +120,7 @@ def _parse(lines: list[str], columns: _Columns, rows: Rows) -> tuple[Array, Arra
     return _finite(t_s, columns.powers(cells), lines, rows)
 
 
-def _parse_slowly(lines: list[str], columns: _Columns, rows: Rows) -> tuple[Array, Array]:
+def _parse_slowly(lines: list[str], columns: Columns, rows: Rows) -> tuple[Array, Array]:
     wanted = {*columns.phases, *(() if columns.total is None else (columns.total,))}
     kept = [line for line in lines if line.strip()]
     times = np.full(len(kept), np.nan)
@@ -193,7 +128,7 @@ def _parse_slowly(lines: list[str], columns: _Columns, rows: Rows) -> tuple[Arra
     for k, line in enumerate(kept):
         try:
             row = next(csv.reader([line], delimiter=columns.delimiter))
-            times[k] = seconds(row[columns.time])
+            times[k] = seconds(columns.moment(row))
         except (ValueError, IndexError, OverflowError, csv.Error):
             continue
         for place in wanted:

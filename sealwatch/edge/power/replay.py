@@ -8,22 +8,36 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from sealwatch.base.errors import CommandFailed
+from sealwatch.base.errors import CommandFailed, UsageError
+from sealwatch.contract import messages
 from sealwatch.contract.codes import DeclaredStatus, Phase
 from sealwatch.edge.config import load_node
 from sealwatch.edge.power.analysis import Analyser, Verdict
 from sealwatch.edge.power.events import Event
 from sealwatch.edge.power.recorded import Rows, read_power
+from sealwatch.edge.power.rules.envelope import Permit, permits_of
 from sealwatch.edge.power.sentences import power_sentences
 
 
-def replay(path: Path, declared: DeclaredStatus) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class Circumstances:
+    """What the rules know about a site besides its power: see `Analyser`."""
+
+    declared: DeclaredStatus
+    permits: tuple[Permit, ...] | None = None
+    production_w: tuple[float, ...] = ()
+
+
+def replay(path: Path, site: Circumstances) -> Iterator[dict[str, Any]]:
     """A line per event and alarm in order of time, and a summary last. Raises UsageError, CommandFailed."""
+    declared = site.declared
     rows = Rows()
     analyser: Analyser | None = None
     counts: Counter[str] = Counter()
@@ -33,9 +47,9 @@ def replay(path: Path, declared: DeclaredStatus) -> Iterator[dict[str, Any]]:
         if analyser is None:
             first_s = float(t_s[0])
             interval_s = float(np.median(np.diff(t_s))) if len(t_s) > 1 else 1.0
-            analyser = Analyser(declared, interval_s=interval_s)
+            analyser = Analyser(declared, interval_s=interval_s, permits=site.permits, production_w=site.production_w)
         found = analyser.feed(t_s, power_w, phases_w)
-        lines = [event_line(e) for e in found.events] + [alarm_line(v, declared) for v in found.verdicts]
+        lines = [event_line(e) for e in found.events] + [alarm_line(v) for v in found.verdicts]
         lines.sort(key=lambda line: line["t_s"])
         for line in lines:
             counts[f"{line['type']}:{line['kind']}:{line['phase']}"] += 1
@@ -75,7 +89,7 @@ def event_line(event: Event) -> dict[str, Any]:
     }
 
 
-def alarm_line(verdict: Verdict, declared: DeclaredStatus) -> dict[str, Any]:
+def alarm_line(verdict: Verdict) -> dict[str, Any]:
     found = verdict.transition
     zh, en = power_sentences(
         verdict.kind,
@@ -84,7 +98,7 @@ def alarm_line(verdict: Verdict, declared: DeclaredStatus) -> dict[str, Any]:
         started_ms=found.started_s * 1000,
         at_ms=found.at_s * 1000,
         numbers=found.numbers,
-        declared=declared,
+        declared=verdict.declared,
     )
     return {
         "type": "alarm",
@@ -110,22 +124,61 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", type=Path, metavar="FILE.csv", help="columns t (Unix seconds or ISO 8601), active_power_w"
     )
-    parser.add_argument("--config", type=Path, help="node.toml: what the site declares")
-    parser.add_argument(
-        "--declared", choices=[d.value for d in DeclaredStatus], help="instead of --config (default: power_cut)"
-    )
+    add_circumstances(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.set_defaults(run=run)
 
 
+def add_circumstances(parser: argparse.ArgumentParser) -> None:
+    """Options that say what the site declared and may do."""
+    parser.add_argument("--config", type=Path, help="node.toml: declared_status, and production_w of its first meter")
+    parser.add_argument(
+        "--declaration",
+        type=Path,
+        metavar="FILE.json",
+        help="declared_status and permits as the service sends them to a node; comes before --config",
+    )
+    parser.add_argument(
+        "--declared",
+        choices=[d.value for d in DeclaredStatus],
+        help="comes before both; where none is given: power_cut",
+    )
+
+
+def circumstances(arguments: argparse.Namespace) -> Circumstances:
+    """What those options say. Raises UsageError."""
+    site = Circumstances(DeclaredStatus.POWER_CUT)
+    if arguments.config:
+        node = load_node(arguments.config)
+        production_w = tuple(node.meters[0].production_w) if node.meters else ()
+        site = Circumstances(node.declared_status, production_w=production_w)
+    if arguments.declaration:
+        said = _declaration(arguments.declaration)
+        site = replace(site, declared=said.declared_status, permits=tuple(permits_of(said.permits)))
+    return replace(site, declared=DeclaredStatus(arguments.declared)) if arguments.declared else site
+
+
+class _Declaration(msgspec.Struct, frozen=True):
+    """The part of a `Declaration` that the rules of the meter look at."""
+
+    declared_status: DeclaredStatus
+    permits: list[messages.Permit] = []
+
+
+def _declaration(path: Path) -> _Declaration:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Declaration)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}; name an existing JSON file") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{path}: {error}; it must hold declared_status and permits, as a declaration of the service does"
+        ) from None
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Print every line."""
-    declared = DeclaredStatus.POWER_CUT
-    if arguments.config:
-        declared = load_node(arguments.config).declared_status
-    if arguments.declared:
-        declared = DeclaredStatus(arguments.declared)
-    for line in replay(arguments.file, declared):
+    for line in replay(arguments.file, circumstances(arguments)):
         if arguments.json:
             sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
         elif line["type"] == "alarm" and line["phase"] != Phase.UPDATE:

@@ -26,7 +26,7 @@ from sealwatch.edge.power.outlet import Outlet
 from sealwatch.edge.power.profiles import load_profile
 from sealwatch.edge.power.ring import RawRing
 from sealwatch.edge.power.rules import Transition, meter
-from sealwatch.edge.power.rules.envelope import Permit
+from sealwatch.edge.power.rules.envelope import Permit, permits_of
 from sealwatch.edge.power.rules.meter import MeterState
 from sealwatch.edge.power.sentences import fault_sentences, meter_sentences, power_sentences
 
@@ -67,7 +67,7 @@ class MeterWatcher:
         self._analyser = Analyser(
             self._holds.declared_status,
             interval_s=settings.poll_interval_s,
-            permits=permits_of(self._holds),
+            permits=_permits(self._holds),
             unix_offset_s=self._offset_s,
             production_w=settings.production_w,
             activity=_minutes_of(activity),
@@ -189,7 +189,7 @@ class MeterWatcher:
         """A declaration that came, a clock that was set, what was learnt, to the disk."""
         if (holds := self._declared.current()) is not self._holds:
             self._holds = holds
-            self._analyser.declare(holds.declared_status, permits_of(holds))
+            self._analyser.declare(holds.declared_status, _permits(holds))
         if abs(now_ms / 1000 - now_s - self._offset_s) > CLOCK_JUMP_S:
             self._offset_s = now_ms / 1000 - now_s
             self._analyser.set_unix_offset(self._offset_s)
@@ -348,18 +348,8 @@ def _minutes_of(activity: Activity | None) -> Callable[[float], bool] | None:
     return lambda start_s: seen.between(round(start_s * 1000), round(start_s * 1000) + 60_000)
 
 
-def permits_of(declared: DeclaredNow) -> list[Permit] | None:
+def _permits(declared: DeclaredNow) -> list[Permit] | None:
     """The permits of a declaration as the rules of the meter want them; None where the service has not spoken yet."""
     if not declared.version and not declared.permits:
         return None
-    return [
-        Permit(
-            from_s=permit.from_ms / 1000,
-            to_s=permit.to_ms / 1000,
-            from_hour=permit.from_hour,
-            to_hour=permit.to_hour,
-            max_w=permit.max_power_w,
-            people=permit.max_people,
-        )
-        for permit in declared.permits
-    ]
+    return permits_of(declared.permits)

@@ -14,10 +14,9 @@ import numpy as np
 
 from sealwatch.base import text
 from sealwatch.base.errors import CommandFailed, UsageError
-from sealwatch.contract.codes import DeclaredStatus, Level
-from sealwatch.edge.config import load_node
+from sealwatch.contract.codes import Level
 from sealwatch.edge.power.recorded import Rows, read_power
-from sealwatch.edge.power.replay import replay
+from sealwatch.edge.power.replay import add_circumstances, circumstances, replay
 from sealwatch.edge.power.sentences import CHINA, kilowatts
 from sealwatch.edge.power.strips import (
     ALARM_COLOURS,
@@ -131,17 +130,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "file", type=Path, metavar="FILE.csv", help="columns t (Unix seconds or ISO 8601), active_power_w"
     )
     parser.add_argument("--html", type=Path, required=True, metavar="OUT.html")
-    parser.add_argument("--config", type=Path, help="node.toml: what the site declares")
-    parser.add_argument("--declared", choices=[d.value for d in DeclaredStatus])
+    add_circumstances(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the page."""
-    declared = load_node(arguments.config).declared_status if arguments.config else DeclaredStatus.POWER_CUT
-    if arguments.declared:
-        declared = DeclaredStatus(arguments.declared)
-    lines = [line for line in replay(arguments.file, declared) if line.get("kind") != "step"]
+    site = circumstances(arguments)
+    lines = [line for line in replay(arguments.file, site) if line.get("kind") != "step"]
     summary = lines[-1]
     if summary["to_s"] - summary["from_s"] > LONGEST_DAYS * DAY_S:
         raise UsageError(f"{arguments.file}: more than {LONGEST_DAYS} days; give a shorter recording")

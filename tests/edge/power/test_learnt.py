@@ -18,8 +18,8 @@ from sealwatch.edge.ports import AlarmDraft, MemorySink
 from sealwatch.edge.power.analysis import Analyser
 from sealwatch.edge.power.edges import Array
 from sealwatch.edge.power.learnt import Learnt, LearntFile
-from sealwatch.edge.power.rules.envelope import DEAD_W
-from sealwatch.edge.power.watcher import MeterWatcher, permits_of
+from sealwatch.edge.power.rules.envelope import DEAD_W, permits_of
+from sealwatch.edge.power.watcher import MeterWatcher
 
 MONDAY_S = 1_715_529_600.0  # 2024-05-13 00:00 in China
 SETTINGS = MeterSettings(meter_id="meter-1", url="tcp://127.0.0.1:1", address="42", poll_interval_s=10.0)
@@ -184,7 +184,7 @@ def test_at_a_drainage_site_the_pump_may_run_beside_permitted_work() -> None:
     later_s = MONDAY_S + 9 * 86400
     work = permit(max_power_w=4000.0)
     moved = msgspec.structs.replace(work, from_ms=int(later_s * 1000), to_ms=int((later_s + 86400) * 1000))
-    analyser.declare(DeclaredStatus.DRAINAGE_ONLY, permits_of(DeclaredNow(DeclaredStatus.DRAINAGE_ONLY, (moved,))))
+    analyser.declare(DeclaredStatus.DRAINAGE_ONLY, permits_of([moved]))
     t = minutes_from(later_s, 120)
     assert not analyser.feed(t, np.full(120, 15_000.0 + 3_500.0)).verdicts
     verdicts = analyser.feed(minutes_from(later_s + 7200.0, 120), np.full(120, 15_000.0 + 9_000.0)).verdicts

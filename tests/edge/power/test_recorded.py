@@ -37,6 +37,13 @@ def taken(path: Path, content: bytes) -> tuple[list[float], list[float], Rows]:
         f"t,active_power_a_w,active_power_b_w,active_power_c_w\n{T},500,600,400\n{T + 1},500,600,401\n".encode(),
         f't,active_power_w\n{T},"1,500.0"\n{T + 1},"1,501"\n'.encode(),
         f"t;active_power_kw\n{T};1,5\n{T + 1};1,501\n".encode(),
+        f"Time,Active Power (W)\n{T},1500\n{T + 1},1501\n".encode(),
+        f"# logger 7\n\nt,P_kW\n{T},1.5\n{T + 1},1.501\n".encode(),
+        f"t,p_a_w,p_b_w,p_c_w\n{T},500,600,400\n{T + 1},500,600,401\n".encode(),
+        f"t,Power L1 [kW],Power L2 [kW],Power L3 [kW]\n{T},.5,.6,.4\n{T + 1},.5,.6,.401\n".encode(),
+        f"t,A相有功功率(kW),B相有功功率(kW),C相有功功率(kW)\n{T},.5,.6,.4\n{T + 1},.5,.6,.401\n".encode(),
+        b"date,time,active_power_w\n2024-05-06,12:00:00,1500\n2024-05-06,12:00:01,1501\n",
+        "日期,时间,有功功率(W)\n2024/5/6,12:00:00,1500\n2024/5/6,12:00:01,1501\n".encode(),
         f't,active_power_w,note\n{T},1500,"a, b"\n{T + 1},1501,\n'.encode(),
     ],
 )
@@ -96,3 +103,17 @@ def test_what_is_no_recording_is_refused_with_a_sentence(tmp_path: Path, capsys:
 
 def test_a_date_alone_is_midnight() -> None:
     assert seconds("2024/5/6") == seconds("2024-05-06") == T - 43_200
+
+
+def test_a_power_without_its_unit_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the column 'power' has no unit; call it power_w or power_kw"):
+        taken(tmp_path / "a.csv", f"t,power\n{T},1.5\n".encode())
+
+
+def test_columns_that_only_look_like_a_phase_are_left_alone(tmp_path: Path) -> None:
+    content = f"t,active_power_w,flow,raw,p1_bar\n{T},1500,1,2,3\n".encode()
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    (chunk,) = read_power(path, Rows())
+    assert chunk.power_w.tolist() == [1500]
+    assert np.isnan(chunk.phases_w).all()

@@ -61,6 +61,21 @@ def test_the_declaration_comes_from_the_node_file(tmp_path: Path, capsys: pytest
     assert {line["level"] for line in told if line["type"] == "alarm"} == {"yellow"}
 
 
+def test_permits_come_from_a_declaration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recording = str(write(tmp_path / "a.csv", hoisting()))
+    permit = {"permit_id": "p", "from_ms": START_S * 1000, "to_ms": (START_S + 1500) * 1000, "max_power_w": 12000}
+    said = tmp_path / "declaration.json"
+    said.write_text(json.dumps({"declared_status": "drainage_only", "permits": [permit]}))
+    hoisted = [line for line in lines(capsys, recording, "--declaration", str(said)) if "level" in line]
+    assert hoisted[0]["level"] == "yellow"
+    assert "报备" in str(hoisted[0]["sentence_zh"])
+    assert hoisted[-2]["level"] == "orange"  # it went on when the permit had run out
+    assert cli.main(["replay-power", recording, "--declaration", str(tmp_path / "none.json")]) == 2
+    said.write_text("{}")
+    assert cli.main(["replay-power", recording, "--declaration", str(said)]) == 2
+    assert "it must hold declared_status" in capsys.readouterr().err
+
+
 def test_bad_rows_are_counted_and_the_rest_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "a.csv", hoisting())
     rows = path.read_text().splitlines()

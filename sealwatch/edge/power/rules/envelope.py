@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from sealwatch.contract import messages
 from sealwatch.contract.codes import DeclaredStatus, Level, Phase
 from sealwatch.edge.power.minutes import MINUTE_S, Minute
 from sealwatch.edge.power.rules import Transition
@@ -55,6 +56,21 @@ class Permit:
             else hour >= self.from_hour or hour < self.to_hour
         )
         return self.from_s <= at_s < self.to_s and inside
+
+
+def permits_of(announced: Sequence[messages.Permit]) -> list[Permit]:
+    """Permits of a declaration as the rules want them."""
+    return [
+        Permit(
+            from_s=permit.from_ms / 1000,
+            to_s=permit.to_ms / 1000,
+            from_hour=permit.from_hour,
+            to_hour=permit.to_hour,
+            max_w=permit.max_power_w,
+            people=permit.max_people,
+        )
+        for permit in announced
+    ]
 
 
 @dataclass(frozen=True, slots=True)
