@@ -1,6 +1,6 @@
 """What the eyes can do, measured: labelled recordings, disturbances, and CPU time beside Debian's `motion`.
 
-``python -m bench.vision [--data DIR] [--clip FILE] [--parts labels,varied,disturbances,speed] [--json]``
+``python -m bench.vision [--data DIR] [--clip FILE] [--parts labels,varied,doors,disturbances,speed] [--json]``
 
 `--data` is the folder of evaluation recordings (default: $SEALWATCH_SHARED_DATA, else ../shared/data); `--clip` any
 recording with people, such as Debian's ``vtest.avi``, for the comparison of speed. Parts without input are left out,
@@ -16,12 +16,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import vision_clips, vision_speed, vision_varied
+from bench import vision_clips, vision_doors, vision_speed, vision_varied
 from sealwatch.base.errors import CommandFailed, UsageError
 from sealwatch.demo import clip
 from sealwatch.edge.cli_replay import load_detector
 
-_PARTS = ("labels", "varied", "disturbances", "speed")
+_PARTS = ("labels", "varied", "doors", "disturbances", "speed")
 
 
 def main() -> int:
@@ -40,6 +40,8 @@ def main() -> int:
             found[part] = vision_clips.labels(arguments.data, detector)
         elif part == "varied":
             found[part] = vision_varied.varied(arguments.data, detector)
+        elif part == "doors":
+            found[part] = vision_doors.doors(arguments.data, detector)
         elif part == "disturbances":
             found[part] = vision_clips.disturbances(arguments.data, detector)
         elif part == "speed":

@@ -10,7 +10,7 @@ from sealwatch.edge.video.gate import GateResult
 from sealwatch.edge.video.geometry import Box, intersection, union
 from sealwatch.edge.video.tracks import Track
 
-CROP_PX: Final = 240  # far people are blown up to the detector's input, but not further than helps
+CROP_PX: Final = 240.0  # far people are blown up to the detector's input, but not further than helps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,8 @@ class AttentionSettings:
     crops: int = 2  # crops in one picture at most
     room: float = 1.8  # a crop's side, in sides of what moves in it: tighter ones miss people, wider ones far people
     counting_room: float = 2.2  # ... where people are counted, who must be found in every look
+    counting_px: float = 300.0  # a crop's least side there: a door's frame and floor around them make far people surer
+    counting_wider: float = 1.4  # a second look at each crop there, so much wider: who is missed in one size is found
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +72,34 @@ def plan(
         for track in tracks
         if now_s - track.looked_s >= rules.track_s or (gate.moving and track.looked_s < now_s - 0.01)
     ]
-    room = rules.counting_room if counting else rules.room
-    crops = _merge([(age, why, _square(box, size_px, room)) for age, why, box in wanted], size_px)
+    room, least_px = (rules.counting_room, rules.counting_px) if counting else (rules.room, CROP_PX)
+    crops = _merge([(age, why, _square(box, size_px, room, least_px)) for age, why, box in wanted], size_px)
     if not crops:
         return state, ()
     if sum(box.area for _, _, box in crops) > 0.8 or len(crops) > 2 * rules.crops:
         chosen = [Interest(Box(0, 0, 1, 1), crops[0][1])]
     else:
         chosen = [Interest(box, why) for _, why, box in sorted(crops, key=lambda c: (c[0], c[2].x1))[: rules.crops]]
+    if counting:
+        chosen += [replace(one, crop=_wider(one.crop, rules.counting_wider)) for one in chosen if one.crop.area < 1.0]
     return replace(state, looked_s=now_s), tuple(chosen)
 
 
-def _square(box: Box, size_px: tuple[int, int], room: float) -> Box:
+def _square(box: Box, size_px: tuple[int, int], room: float, least_px: float) -> Box:
     """A square crop around `box` with room to see the whole of it, inside the picture."""
     width_px, height_px = size_px
-    side_px = max(room * box.width * width_px, room * box.height * height_px, float(CROP_PX))
-    w, h = min(1.0, side_px / width_px), min(1.0, side_px / height_px)
-    x, y = box.centre
-    left, top = min(max(0.0, x - w / 2), 1 - w), min(max(0.0, y - h / 2), 1 - h)
+    side_px = max(room * box.width * width_px, room * box.height * height_px, least_px)
+    return _inside(box.centre, side_px / width_px, side_px / height_px)
+
+
+def _wider(crop: Box, factor: float) -> Box:
+    return _inside(crop.centre, factor * crop.width, factor * crop.height)
+
+
+def _inside(centre: tuple[float, float], width: float, height: float) -> Box:
+    """The box of that size about `centre`, moved and cut so that it lies in the picture."""
+    w, h = min(1.0, width), min(1.0, height)
+    left, top = min(max(0.0, centre[0] - w / 2), 1 - w), min(max(0.0, centre[1] - h / 2), 1 - h)
     return Box(left, top, left + w, top + h)
 
 
@@ -114,7 +126,4 @@ def _around(box: Box, size_px: tuple[int, int]) -> Box:
     """The square crop that just holds `box`."""
     width_px, height_px = size_px
     side_px = max(box.width * width_px, box.height * height_px)
-    w, h = min(1.0, side_px / width_px), min(1.0, side_px / height_px)
-    x, y = box.centre
-    left, top = min(max(0.0, x - w / 2), 1 - w), min(max(0.0, y - h / 2), 1 - h)
-    return Box(left, top, left + w, top + h)
+    return _inside(box.centre, side_px / width_px, side_px / height_px)

@@ -16,7 +16,8 @@ from sealwatch.edge.video.geometry import Point
 
 _FORGET_S: Final = 30.0
 _LOOKS: Final = 2  # in a row, to be believed on a side
-_SURE: Final = 0.45  # a weaker find does not prove a crossing: it may be something else near by
+_BELIEF_S: Final = 0.2  # ... and for so long: many looks in a moment all see the same swaying foot
+_SURE: Final = 0.45  # weaker finds alone prove no side: they may be a coat or a figure near by
 _LEAST: Final = 0.008  # nearer to the line than this, or than this part of one's height, is on it
 _PART_OF_HEIGHT: Final = 0.06
 _OVERHANG: Final = 0.15  # the line reaches this part of its length beyond its ends: people cut corners
@@ -77,13 +78,14 @@ class Step:
 class _Firm:
     """The side a track is on since it was clearly there twice in a row, and the side it now seems to be on.
 
-    `weak` and `strong` count the looks in which it seemed so, by how surely it was found.
+    `weak` and `strong` count the looks in which it seemed so since `since_s`, by how surely it was found.
     """
 
     foot: Point
     inner: bool | None
     seems: bool
     seen_s: float
+    since_s: float
     weak: int = 0
     strong: int = 0
 
@@ -119,16 +121,29 @@ def step(
         if abs(distance) < max(_LEAST, _PART_OF_HEIGHT * one.height):
             continue  # on the line
         inner = distance > 0
-        before = firm.get(one.track_id) or _Firm(one.foot, None, inner, now_s)
-        weak, strong = (before.weak, before.strong) if before.seems == inner else (0, 0)
-        weak, strong = weak + int(one.score < _SURE), strong + int(one.score >= _SURE)
-        place = replace(before, seems=inner, weak=weak, strong=strong, seen_s=now_s)
+        before = firm.get(one.track_id) or _Firm(one.foot, None, inner, now_s, now_s)
+        place = _seeming(before, inner, one.score, now_s)
         crosses = before.inner is not None and before.inner != inner
-        if weak + strong < _LOOKS or (crosses and not (strong and one.alive)):
-            firm[one.track_id] = place  # not believed yet
+        if not _believed(place, now_s) or (crosses and not one.alive):
+            firm[one.track_id] = place
             continue
         if crosses and line.passes(before.foot, one.foot):
             into, out = into + int(inner), out + int(not inner)
             crossings.append(Crossing(inner, one.track_id, into, out))
         firm[one.track_id] = replace(place, foot=one.foot, inner=inner)
     return LineState(into, out, firm), tuple(crossings)
+
+
+def _seeming(before: _Firm, inner: bool, score: float, now_s: float) -> _Firm:
+    """Where it seems to be after one more look."""
+    if before.seems != inner:
+        before = replace(before, seems=inner, since_s=now_s, weak=0, strong=0)
+    weak, strong = before.weak + int(score < _SURE), before.strong + int(score >= _SURE)
+    return replace(before, weak=weak, strong=strong, seen_s=now_s)
+
+
+def _believed(place: _Firm, now_s: float) -> bool:
+    """Whether it has seemed to be on that side often, long and surely enough."""
+    if place.weak + place.strong < _LOOKS or now_s - place.since_s < _BELIEF_S - 0.005:  # two looks at 5 a second do
+        return False
+    return place.strong > 0 or place.inner == place.seems

@@ -62,6 +62,24 @@ def test_a_track_that_slips_onto_something_uncertain_beyond_the_line_has_not_cro
     assert passed(*outside, *(Step(1, (0.5, 0.4), 0.2, score=s) for s in (0.37, 0.6))).into == 1
 
 
+def test_a_figure_that_is_hardly_seen_beyond_the_line_gives_no_origin_to_who_stands_before_it() -> None:
+    faint = [Step(1, (0.5, 0.35), 0.2, score=0.4) for _ in range(6)]
+    stays = [Step(1, (0.5, 0.57), 0.2, score=0.7) for _ in range(4)]
+    assert passed(*faint, *stays).out == 0
+    assert passed(*faint, Step(1, (0.5, 0.36), 0.2, score=0.5), *stays).out == 1
+
+
+def test_many_looks_in_a_moment_are_no_more_than_one() -> None:
+    (line,) = lines.lines_of([DOOR])
+    sway = [(0.0, 0.6), (0.2, 0.6), (0.4, 0.6), (0.5, 0.47), (0.54, 0.47), (0.58, 0.47), (0.62, 0.6)]
+    goes = [*sway[:-1], (0.72, 0.45)]
+    for way_taken, into in ((sway, 0), (goes, 1)):
+        state = LineState()
+        for now_s, y in way_taken:
+            state, _ = lines.step(state, line, [Step(1, (0.5, y), 0.2)], now_s=now_s)
+        assert state.into == into
+
+
 def test_a_thing_that_never_moved_is_counted_nowhere() -> None:
     assert passed(*(Step(1, (0.5, y), 0.2, alive=False) for y in (0.6, 0.6, 0.4, 0.4, 0.4))).into == 0
 
