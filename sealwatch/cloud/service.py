@@ -21,6 +21,7 @@ from sealwatch.cloud.auth import push_key, service_key
 from sealwatch.cloud.auth import secret as secrets_
 from sealwatch.cloud.auth.links import LinkSigner
 from sealwatch.cloud.config import CloudSettings, data_dir
+from sealwatch.cloud.db import away
 from sealwatch.cloud.db.engine import hold_alone
 from sealwatch.cloud.db.place import open_for_service
 from sealwatch.cloud.downlink.queue import publish_declaration
@@ -202,12 +203,14 @@ class Service:
         self._server.run(sockets=None if self._socket is None else [self._socket])
 
     def counters(self) -> Mapping[str, int]:
-        """Running totals of ingestion (``ingest_…``), paging (``pages_…``), own figures (``facts_…``) and watching
-        (``watch_…``)."""
+        """Running totals of ingestion (``ingest_…``), paging (``pages_…``), own figures (``facts_…``), watching
+        (``watch_…``) and the workers' turns that failed (``failed_turns_…``)."""
         pages = {f"pages_{name}": count for name, count in self.pager.counters.items()}
         facts = {f"facts_{name}": count for name, count in self.teller.counters.items()}
         watch = {f"watch_{name}": count for name, count in self.watcher.counters.items()}
-        return {f"ingest_{name}": count for name, count in self.ingest.counters.flat().items()} | pages | facts | watch
+        ingest = {f"ingest_{name}": count for name, count in self.ingest.counters.flat().items()}
+        workers = (self.pager, self.watcher, self.nightly, self.inboxes, self.downlink)
+        return ingest | pages | facts | watch | away.counted(*(worker.failed_turns for worker in workers))
 
     def start(self) -> None:
         """Serve the pages, page what is due, then listen to the nodes. Raises UsageError where the port is taken."""

@@ -38,6 +38,7 @@ from sealwatch.contract.codes import ClockQuality, Level, Phase
 from sealwatch.contract.messages import Alarm, EvidenceRef, Origin, Samples, Snapshot
 from sealwatch.contract.topics import Channel
 from tests.cloud.ingest.test_brokers import WAIT_S, FieldNode
+from tests.servers import postgres_or_skip
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 BOOT = "0" * 32
@@ -297,6 +298,38 @@ def arrival() -> Any:
     return Arrival(topic="seal/v1/s1/node-1/alarm", payload=wire.seal(KEY, an_alarm()))
 
 
+class Log:
+    """The log of a running program: lines as they come."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        self._pipe, self._lines = process.stderr, queue.Queue[str]()
+        self._seen: list[str] = []
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        for line in self._pipe:
+            self._lines.put(line)
+
+    def wait_for(self, part: str) -> str:
+        """The first line from here on that holds `part`. Fails where none comes in time."""
+        while True:
+            try:
+                self._seen.append(self._lines.get(timeout=60))
+            except queue.Empty:
+                pytest.fail(f"no line holds {part!r}; the log ends with {self._seen[-5:]}")
+            if part in self._seen[-1]:
+                return self._seen[-1]
+
+    def all(self) -> list[str]:
+        """Every line, once the program has ended."""
+        self._thread.join()
+        while not self._lines.empty():
+            self._seen.append(self._lines.get())
+        return self._seen
+
+
 class TestProgram:
     """`sealwatch cloud` as a process of its own."""
 
@@ -331,6 +364,28 @@ class TestProgram:
         _, rest = process.communicate(timeout=WAIT_S)
         assert process.returncode == 0
         assert "Traceback" not in rest
+
+    def test_a_database_server_that_goes_away_is_told_in_single_lines_and_waited_for(
+        self, config: Path, running: Callable[[Path], subprocess.Popen[str]]
+    ) -> None:
+        with postgres_or_skip() as server, broker_of(config):
+            config.write_text(f'database.url = "{server.url()}"\n{config.read_text("utf-8")}', encoding="utf-8")
+            port = load_cloud(config).web.port
+            assert main(["cloud", "migrate", "--config", str(config)]) == 0
+            process = running(config)
+            log = Log(process)
+            log.wait_for("serving")
+            server.kill_all()
+            away = log.wait_for("the database does not answer")
+            assert httpx.get(f"http://127.0.0.1:{port}/", timeout=WAIT_S).status_code < 600, "the pages still answer"
+            server.start()
+            log.wait_for("the database answers again")
+            process.send_signal(signal.SIGTERM)
+            process.wait(WAIT_S)
+            assert process.returncode == 0
+            said = log.all()
+            assert not any("Traceback" in line for line in said), said
+            assert away.count("\\n") == 0
 
     def test_a_configuration_that_cannot_be_used_is_one_sentence_and_exit_code_2(
         self, config: Path, capsys: pytest.CaptureFixture[str]

@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from sealwatch.base.clock import Clock
 from sealwatch.cloud.answering import desk
+from sealwatch.cloud.db.away import FailedTurns
 from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.db.tables import Page
 from sealwatch.cloud.paging.channels.gsm_inbox import Delivered
@@ -40,6 +41,7 @@ class ModemInboxes:
     def __init__(self, database: Database, inboxes: Mapping[str, Inbox], *, clock: Clock, changes: ChangeBus) -> None:
         self._database, self._inboxes, self._clock, self._changes = database, dict(inboxes), clock, changes
         self._failing: set[str] = set()
+        self.failed_turns = FailedTurns("modem-inbox")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="modem-inbox", daemon=True)
 
@@ -54,10 +56,8 @@ class ModemInboxes:
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_EVERY_S):
-            try:
+            with self.failed_turns.survived():
                 self.look()
-            except Exception:  # the end of this thread would be the end of answers by text message
-                logger.exception("modem inbox: a look failed; trying again")
 
     def look(self) -> int:
         """Look once at every modem over which an answer may come; how many messages were taken."""

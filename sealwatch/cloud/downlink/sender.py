@@ -15,12 +15,12 @@ from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import exists, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as DbSession
 from sqlalchemy.orm import aliased
 
 from sealwatch.base.clock import Clock
 from sealwatch.base.mqtt import MqttSettings, Session
+from sealwatch.cloud.db.away import FailedTurns
 from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.db.tables import Downlink, Node
 from sealwatch.contract import topics, wire
@@ -68,7 +68,7 @@ class DownlinkSender:
         self._client_id, self._mqtt = f"sealwatch-{worker}-downlink", mqtt
         self._events: queue.SimpleQueue[int | None] = queue.SimpleQueue()  # a mid the broker took; None: connected
         self._under_way: dict[int, tuple[int, float]] = {}  # mid -> id of the row, when it was handed over
-        self._failing = False
+        self.failed_turns = FailedTurns("downlink")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="downlink", daemon=True)
         self._link = link(self) if link is not None else self._session()
@@ -99,14 +99,8 @@ class DownlinkSender:
 
     def _run(self) -> None:
         while not self._stop.wait(0.05 if self._under_way else _LOOK_EVERY_S):
-            try:
+            with self.failed_turns.survived():
                 self.pump()
-            except (SQLAlchemyError, OSError) as error:
-                if not self._failing:
-                    logger.warning("what is due to nodes cannot be read (%s); trying again until it can", error)
-                self._failing = True
-            else:
-                self._failing = False
 
     def pump(self) -> None:
         """Note what the broker has taken and hand over what is due."""

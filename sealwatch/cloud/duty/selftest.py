@@ -22,6 +22,7 @@ from sealwatch.base.clock import Clock
 from sealwatch.base.text import Language
 from sealwatch.cloud.config import CloudSettings, address_of
 from sealwatch.cloud.db.account_tables import PushSubscription
+from sealwatch.cloud.db.away import FailedTurns
 from sealwatch.cloud.db.duty_tables import Mark, RosterRow, SelfTest
 from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.db.tables import Page, Person
@@ -53,6 +54,7 @@ class NightlyTest:
         self, database: Database, *, settings: CloudSettings, channels: Mapping[str, PageChannel], clock: Clock
     ) -> None:
         self._database, self._settings, self._channels, self._clock = database, settings, channels, clock
+        self.failed_turns = FailedTurns("nightly-test")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="nightly-test", daemon=True)
 
@@ -66,10 +68,8 @@ class NightlyTest:
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_EVERY_S):
-            try:
+            with self.failed_turns.survived():
                 self.look()
-            except Exception:  # the end of this thread would be the end of the reports
-                logger.exception("nightly test: a look failed; trying again")
 
     def look(self) -> None:
         """Test or report where its hour has come and nobody has done it today."""

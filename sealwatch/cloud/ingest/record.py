@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sealwatch.base.clock import Clock
+from sealwatch.cloud.db.away import cause
 from sealwatch.cloud.db.engine import Database, is_passing
 from sealwatch.cloud.db.tables import AlarmTransition, Received
 from sealwatch.cloud.incidents.intake import Intake, touched
@@ -100,13 +101,13 @@ class Recorder:
         try:
             registry = self._registry()
         except (SQLAlchemyError, OSError) as error:
-            raise StoreUnavailable(str(error)) from error
+            raise StoreUnavailable(cause(error)) from error
         now_ms = self._clock.wall_ms()
         judged = [_Judged(arrival, judge(arrival.topic, arrival.payload, registry, now_ms)) for arrival in arrivals]
         try:
             return list(self._together(judged))
         except _UNSTORABLE as error:
-            logger.warning("a batch of %d could not be stored together (%s); one by one now", len(judged), error)
+            logger.warning("a batch of %d could not be stored together (%s); one by one now", len(judged), cause(error))
         return self._one_by_one(judged)
 
     def _one_by_one(self, judged: Sequence[_Judged]) -> list[Outcome | None]:
@@ -125,13 +126,15 @@ class Recorder:
             try:
                 return self._together([one])[0]
             except IntegrityError as error:  # another worker took the same message, or opened the site's incident
-                cause: Exception = error
+                refusal: Exception = error
             except _UNSTORABLE as error:
-                cause = error
+                refusal = error
                 break
-        logger.error("a message under %s can't be stored: %s", one.arrival.topic, cause)
+        logger.error("a message under %s can't be stored: %s", one.arrival.topic, cause(refusal))
         origin = one.verdict.origin if isinstance(one.verdict, Accepted) else one.verdict.claims
-        rejected = Rejected(reason="not_storable", detail=str(cause)[:500], address=one.verdict.address, claims=origin)
+        rejected = Rejected(
+            reason="not_storable", detail=str(refusal)[:500], address=one.verdict.address, claims=origin
+        )
         return self._together([_Judged(one.arrival, rejected)])[0]
 
     def _together(self, judged: Sequence[_Judged]) -> list[Outcome]:
@@ -155,7 +158,7 @@ class Recorder:
                 return self._in_transaction(session, judged)
         except (SQLAlchemyError, OSError) as error:
             if is_passing(error):
-                raise StoreUnavailable(str(error)) from error
+                raise StoreUnavailable(cause(error)) from error
             raise
 
     def _keep_files(self, accepted: Sequence[Accepted]) -> None:

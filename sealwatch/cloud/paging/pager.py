@@ -25,6 +25,7 @@ from sealwatch.base.backoff import full_jitter_s
 from sealwatch.base.clock import Clock
 from sealwatch.cloud.answering import desk as answering
 from sealwatch.cloud.answering import said as saying
+from sealwatch.cloud.db.away import FailedTurns, cause
 from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.db.tables import Incident, Page
 from sealwatch.cloud.incidents import states, steps
@@ -94,6 +95,7 @@ class Pager:
         self._paused: dict[str, tuple[float, str]] = {}  # channel -> until when (monotonic), and why
         self._counts: Counter[str] = Counter()
         self.turns = 0  # how often the wheel has turned: the evidence that the pager lives
+        self.failed_turns = FailedTurns("pager")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pager", daemon=True)
 
@@ -127,16 +129,14 @@ class Pager:
         audited_at_s = float("-inf")
         while not self._stop.is_set():
             self.turns += 1
-            try:
+            wait_s = _BUSY_WAIT_S
+            with self.failed_turns.survived():
                 self._end_shelves(self._clock.wall_ms())
                 if self._clock.monotonic_s() - audited_at_s >= AUDIT_EVERY_S:
                     self.audit()
                     audited_at_s = self._clock.monotonic_s()
                 self.turn()
                 wait_s = self._wait_s()
-            except Exception:  # the end of this thread would be the end of paging: say it and go on
-                logger.exception("pager: a turn failed; trying again")
-                wait_s = _BUSY_WAIT_S
             seen = self._changes.wait(seen, wait_s)
 
     def _wait_s(self) -> float:
@@ -320,7 +320,7 @@ class Pager:
                 if self._stop.is_set():
                     raise
                 if attempt == 0:
-                    logger.warning("page %s: its outcome cannot be stored yet: %s", claims[0].page_id, error)
+                    logger.warning("page %s: its outcome cannot be stored yet: %s", claims[0].page_id, cause(error))
                 self._stop.wait(full_jitter_s(attempt, base_s=0.2, cap_s=5.0))
                 continue
             with self._lock:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sealwatch.base.backoff import full_jitter_s
 from sealwatch.base.clock import Clock
 from sealwatch.base.files import replace_file
+from sealwatch.cloud.db.away import cause
 from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.db.tables import Incident, IncidentEvent, Page
 from sealwatch.cloud.ports import ChangeBus, Columns, TelemetryStore
@@ -131,7 +132,7 @@ class Teller:
 
     def _report(self, error: Exception) -> None:
         if self._failures == 0:
-            logger.warning("the service's own figures wait: %s", error)
+            logger.warning("the service's own figures wait: %s", cause(error))
         self._failures += 1
 
     def _from_ingest(self) -> list[Columns]:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sealwatch.base.clock import Clock
+from sealwatch.cloud.db.away import FailedTurns
 from sealwatch.cloud.db.duty_tables import Mark
 from sealwatch.cloud.db.engine import Database
 from sealwatch.cloud.incidents import area, aside, outage, recall, steps
@@ -53,6 +54,7 @@ class Watcher:
         self._distrust = False  # the clock was set back while no service ran, and silences still hold
         self._marked_ms = 0
         self.turns = 0  # how often the wheel has turned: the evidence that it lives
+        self.failed_turns = FailedTurns("watcher")
         self.counters: Counter[str] = Counter(
             {"recalled": 0, "silences_ended": 0, "silent_changes": 0, "area_outages": 0}
         )
@@ -70,10 +72,8 @@ class Watcher:
     def _run(self) -> None:
         while not self._stop.is_set():
             self.turns += 1
-            try:
+            with self.failed_turns.survived():
                 self.turn()
-            except Exception:  # the end of this thread would be the end of watching: say it and go on
-                logger.exception("watcher: a turn failed; trying again")
             self._stop.wait(LOOK_EVERY_S)
 
     def turn(self) -> int:

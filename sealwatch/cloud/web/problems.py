@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 
 from sealwatch.base import text
 from sealwatch.base.text import Language
+from sealwatch.cloud.db.away import cause
 from sealwatch.cloud.web import language as language_
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def install(app: FastAPI, page: ErrorPage, always: Mapping[str, str]) -> None:
         return respond(request, page, 422, "invalid_request", errors=[])
 
     def busy(request: Request, error: Exception) -> Response:
-        logger.error("the database did not answer: %s", error.__cause__ or error)
+        logger.error("the database did not answer: %s", cause(error.__cause__ or error))
         return respond(request, page, 503, "busy", headers={"Retry-After": "5"})
 
     def internal(request: Request, _error: Exception) -> Response:
