@@ -1,4 +1,4 @@
-"""A short answer carried out in the name of whoever it came from, and kept whatever became of it.
+"""A short answer carried out in the name of whoever it came from, and kept and audited whatever became of it.
 
 A telephone number names a person where exactly one has it. Networks can be made to lie about the number a text message
 comes from: such an answer is written down with its channel, and closing red or orange still takes a second person.
@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from sealwatch.cloud.accounts import audit
 from sealwatch.cloud.answering import said as saying
 from sealwatch.cloud.answering.said import Asked, Said
 from sealwatch.cloud.db.duty_tables import Reply
@@ -49,7 +50,7 @@ def by_text(session: Session, *, telephone: str, text: str, channel: str, messag
         if incident_id in ("none", "several"):
             outcome, incident_id = Outcome("no_page" if incident_id == "none" else "which_page"), ""
         else:
-            outcome = carry_out(
+            outcome = _carry_out(
                 session, answer, incident_id=incident_id, person_id=person_id, channel=channel, now_ms=now_ms
             )
     session.add(
@@ -64,11 +65,33 @@ def by_text(session: Session, *, telephone: str, text: str, channel: str, messag
             outcome=outcome.name,
         )
     )
+    _note(session, "answers.text", person_id, incident_id, outcome, channel, now_ms)
     session.flush()
     return outcome
 
 
-def carry_out(
+def by_key(session: Session, answer: Said, *, incident_id: str, person_id: str, channel: str, now_ms: int) -> Outcome:
+    """A key that the person pressed in the call that told them of the incident."""
+    outcome = _carry_out(session, answer, incident_id=incident_id, person_id=person_id, channel=channel, now_ms=now_ms)
+    _note(session, "answers.key", person_id, incident_id, outcome, channel, now_ms)
+    return outcome
+
+
+def _note(
+    session: Session, action: str, person_id: str | None, incident_id: str, outcome: Outcome, channel: str, now_ms: int
+) -> None:
+    audit.note(
+        session,
+        at_ms=now_ms,
+        actor=f"person:{person_id}" if person_id else "nobody",
+        action=action,
+        target=incident_id,
+        outcome=outcome.name,
+        detail={"by": channel},
+    )
+
+
+def _carry_out(
     session: Session, answer: Said, *, incident_id: str, person_id: str, channel: str, now_ms: int
 ) -> Outcome:
     """Do what was said, in that person's name; `channel` becomes the reason in the history."""

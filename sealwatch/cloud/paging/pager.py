@@ -337,7 +337,7 @@ class Pager:
             answer = saying.parse(submission.key) if submission.ok and len(claims) == 1 else None
             if answer is not None and answer.what != "closes":  # a key in a call closes nothing
                 page = session.get_one(Page, claims[0].page_id)
-                answering.carry_out(
+                answering.by_key(
                     session,
                     answer,
                     incident_id=page.incident_id,

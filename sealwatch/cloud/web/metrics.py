@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
 
 from sealwatch.cloud.web import views
 from sealwatch.cloud.web.events import Hub
@@ -22,6 +23,20 @@ class _Figures(Collector):
         self._services, self._hub = services, hub
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        answers = GaugeMetricFamily("sealwatch_database_answers", "Whether the relational database answered just now.")
+        try:
+            from_database = list(self._from_database())
+        except SQLAlchemyError:  # who watches the service must see its own counters all the same
+            from_database = []
+        answers.add_metric([], bool(from_database))
+        yield answers
+        yield from from_database
+        yield GaugeMetricFamily("sealwatch_web_live_clients", "Pages listening for changes.", self._hub.client_count)
+        for name, value in sorted(self._services.counters().items()):
+            metric = "sealwatch_" + _NOT_IN_A_NAME.sub("_", name)
+            yield CounterMetricFamily(metric, "Running total since the service started.", value)
+
+    def _from_database(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         with self._services.database.read() as session:
             open_counts = views.open_counts(session)
             refused = views.quarantine_counts(session)
@@ -37,10 +52,6 @@ class _Figures(Collector):
             quarantine.add_metric([row.reason], row.count)
         yield quarantine
         yield GaugeMetricFamily("sealwatch_silent_nodes", "Nodes that are offline, overdue or never seen.", silent)
-        yield GaugeMetricFamily("sealwatch_web_live_clients", "Pages listening for changes.", self._hub.client_count)
-        for name, value in sorted(self._services.counters().items()):
-            metric = "sealwatch_" + _NOT_IN_A_NAME.sub("_", name)
-            yield CounterMetricFamily(metric, "Running total since the service started.", value)
 
 
 def exposition(services: WebServices, hub: Hub) -> bytes:

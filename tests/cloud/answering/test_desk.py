@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
+from sealwatch.cloud.accounts import audit
 from sealwatch.cloud.answering import desk
 from sealwatch.cloud.answering.modems import ModemInboxes
 from sealwatch.cloud.db.duty_tables import Reply
@@ -52,6 +53,19 @@ def test_one_means_i_am_going_and_stops_the_ladder(paged: World) -> None:
     (line,) = paged.events("acknowledged")
     assert (line.actor, line.reason) == ("person:wang", "sms")
     assert paged.page_states()[0] == "answered"
+
+
+def test_every_answer_is_a_line_of_the_audit_log_whatever_became_of_it(paged: World) -> None:
+    text(paged, "13700000000", "1", "m-0")
+    text(paged, WANG, "1")
+    text(paged, WANG, "1")  # delivered twice by its carrier
+    with paged.database.read() as session:
+        lines = audit.entries(session)
+    incident_id = paged.incident().incident_id
+    assert [(line.actor, line.action, line.target, line.outcome) for line in lines] == [
+        ("person:wang", "answers.text", incident_id, "acknowledged"),
+        ("nobody", "answers.text", "", "unknown_number"),
+    ]
 
 
 def test_two_means_the_next_one_at_once(paged: World) -> None:
@@ -122,6 +136,9 @@ def test_key_one_in_a_call_answers_and_key_two_passes_on(world: World) -> None:
     world.until(500)
     assert world.pages_sent() == [(0.0, "to:wang"), (0.0, "to:li")]
     assert (world.incident().state, world.incident().acknowledged_by) == ("acknowledged", "person:li")
+    with world.database.read() as session:
+        lines = [(line.actor, line.action, line.outcome) for line in audit.entries(session)]
+    assert lines == [("person:li", "answers.key", "acknowledged"), ("person:wang", "answers.key", "passed_on")]
 
 
 def test_any_other_key_only_says_that_it_was_noticed(world: World) -> None:

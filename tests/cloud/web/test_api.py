@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from sealwatch.cloud.db.tables import AlarmRecord
 from tests.cloud.web.conftest import ClientFactory
@@ -144,8 +147,22 @@ def test_figures_for_prometheus(api: TestClient) -> None:
         "sealwatch_alarms_stored_total 12.0",
         "sealwatch_messages_received_total 480.0",
         "sealwatch_web_live_clients 0.0",
+        "sealwatch_database_answers 1.0",
     ):
         assert line in lines, line
+
+
+def test_while_the_database_is_away_the_services_own_counters_are_told_all_the_same(
+    scene: Scene, api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> NoReturn:
+        raise OperationalError("SELECT 1", {}, Exception("connection refused"))
+
+    monkeypatch.setattr(scene.database, "read", away)
+    lines = api.get("/metrics").text.splitlines()
+    assert "sealwatch_database_answers 0.0" in lines
+    assert "sealwatch_messages_received_total 480.0" in lines
+    assert not any(line.startswith("sealwatch_open_incidents{") for line in lines)
 
 
 def test_the_service_says_that_it_is_well(api: TestClient) -> None:
