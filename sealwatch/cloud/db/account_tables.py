@@ -89,6 +89,18 @@ class PushSubscription(Base):
     taken_at_ms: Mapped[int | None]  # when its push service last took a page
 
 
+class KeptResponse(Base):
+    """What the API answered to a request with an Idempotency-Key, so that the same request again does nothing twice."""
+
+    __tablename__ = "kept_responses"
+    key_hash: Mapped[str] = mapped_column(String(64), primary_key=True)  # of who asked and their key
+    request_hash: Mapped[str] = mapped_column(String(64))
+    at_ms: Mapped[int] = mapped_column(index=True)
+    status: Mapped[int | None]  # null: under way
+    media_type: Mapped[str] = mapped_column(String(100))
+    body: Mapped[bytes]
+
+
 class AuditEntry(Base):
     """One line of the audit log. The database itself refuses to change or delete one."""
 

@@ -31,6 +31,7 @@ from sealwatch.cloud.web import (
     duty_pages,
     guard,
     metrics,
+    once,
     pages,
     problems,
     rules,
@@ -82,6 +83,7 @@ def create_app(services: WebServices, *, hub: Hub | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     problems.install(app, render.error_page, headers)
+    app.add_middleware(once.OncePerKey, services=services)
     app.add_middleware(AuditTrail, services=services)
     if web.login == "accounts":
         cookie = cookie_name(secure=secure)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from sealwatch.cloud.web import problems
+from sealwatch.cloud.web import once, problems
 from sealwatch.cloud.web.rules import Permission, permission
 
 _METHODS: Final = ("get", "put", "post", "patch", "delete")
@@ -20,6 +20,14 @@ _ALWAYS: Final = {
     "503": "The database does not answer; Retry-After says when to try again.",
 }
 _TITLES: Final = {"404": "What the path names is not there.", "409": "It is not the moment for that."}
+_KEY: Final = {
+    "name": once.HEADER,
+    "in": "header",
+    "required": False,
+    "description": "A name that the program gives this request, such as a UUID. Sent again under it within a day, the "
+    "request gets the answer of the first and nothing is done twice; another request under it is refused.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
+}
 _PROBLEM: Final = {
     "type": "object",
     "title": "Problem",
@@ -57,6 +65,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for method in _METHODS:
             if method in methods:
                 _complete(methods[method], guarded=permission(method.upper(), path) is not Permission.OPEN)
+                if method != "get" and path.startswith("/api/v1/"):
+                    methods[method].setdefault("parameters", []).append(_KEY)
+                    methods[method]["responses"].setdefault("409", {"description": ""})
     return found
 
 
