@@ -33,7 +33,7 @@ def configure_meter(parser: argparse.ArgumentParser) -> None:
     """Add ``decode | scan | read | watch | test``."""
     commands = parser.add_subparsers(dest="task", required=True, metavar="TASK")
     decode = commands.add_parser("decode", help="frames in hex, in words", description="Frames in hex, in words.")
-    decode.add_argument("--protocol", choices=sorted(PROTOCOLS), default="dlt645-2007")
+    decode.add_argument("--protocol", type=str.lower, choices=sorted(PROTOCOLS), default="dlt645-2007")
     decode.add_argument("--address", default="", help="frames of other addresses are 'foreign'")
     decode.add_argument(
         "hex", nargs="*", metavar="HEX", help="bytes of one capture; without, one capture a line on stdin"
@@ -59,27 +59,31 @@ def configure_meter(parser: argparse.ArgumentParser) -> None:
 
 
 def run_decode(arguments: argparse.Namespace) -> int:
-    """One JSON object per frame; a line on standard input that is no hex is told by number, and the rest go on."""
+    """One JSON object per frame. What is no hex is an object too, is told by its line, and the rest go on."""
     if arguments.hex:
-        _tell_frames(arguments, " ".join(arguments.hex))
+        if not _tell_frames(arguments, " ".join(arguments.hex), "HEX"):
+            raise CommandFailed("what was given is no hex; give bytes such as 68 01 00 ... 16")
         return 0
     wrong = 0
     for number, line in enumerate(sys.stdin.buffer, start=1):
         capture = line.decode("utf-8-sig", errors="replace").strip()
-        try:
-            if capture:
-                _tell_frames(arguments, capture)
-        except UsageError as error:
-            wrong += 1
-            sys.stderr.write(f"line {number}: {error}\n")
+        if capture:
+            wrong += not _tell_frames(arguments, capture, f"line {number}")
     if wrong:
-        raise CommandFailed(f"{wrong} lines on standard input are no hex and were left out")
+        raise CommandFailed(f"{wrong} lines on standard input are no hex")
     return 0
 
 
-def _tell_frames(arguments: argparse.Namespace, capture: str) -> None:
-    for fact in explain(arguments.protocol, from_hex(capture), address=arguments.address):
+def _tell_frames(arguments: argparse.Namespace, capture: str, where: str) -> bool:
+    """Write the frames of a capture; False, and an object that says so, where it is no hex."""
+    try:
+        facts = explain(arguments.protocol, from_hex(capture), address=arguments.address)
+    except UsageError as error:
+        sys.stderr.write(f"{where}: {error}\n")
+        facts = [{"status": "not_hex", "protocol": arguments.protocol, "detail": str(error)}]
+    for fact in facts:
         sys.stdout.write(json.dumps(fact, ensure_ascii=False) + "\n")
+    return bool(facts[0]["status"] != "not_hex")
 
 
 def run_scan(arguments: argparse.Namespace) -> int:

@@ -60,6 +60,10 @@ def test_bytes_are_read_as_tools_print_them(written: str) -> None:
         (POWER[:9] + POWER, ["incomplete", "ok"]),
         (POWER + POWER[:9], ["ok", "incomplete"]),
         (POWER[:-2] + bytes([POWER[-2] ^ 1, 0x16]) + POWER, ["bad_checksum", "ok"]),
+        (POWER[:12] + POWER, ["incomplete", "ok"]),
+        (POWER[:7] + b"\x69" + POWER[8:] + POWER, ["bad_header", "ok"]),
+        (POWER + POWER[:7] + b"\x69" + POWER[8:], ["ok", "bad_header"]),
+        (POWER[:-1] + b"\x17" + POWER, ["bad_end", "ok"]),
         (b"\xfe" * 4, ["no_frame"]),
         (b"", ["no_frame"]),
     ],
@@ -118,7 +122,14 @@ def test_dlt645_contents_by_the_standard() -> None:
         (rtu("010300000002")[:7], ["incomplete"]),
         (rtu("011000010002040000000A")[:8], ["incomplete"]),
         (rtu("010300000002") + rtu("0103044048F5C3"), ["ok", "ok"]),
-        (b"\xff\x00" + rtu("010300000002"), ["incomplete", "ok"]),
+        # A few stray bytes before or behind are no frame; the beginning of one is.
+        (b"\xff\x00" + rtu("010300000002") + b"\x00\xff\xff", ["ok"]),
+        (b"\xfe" * 4 + rtu("010300000002") + b"\x01\x03\x04", ["ok", "incomplete"]),
+        # Functions of other forms are found by their CRC, one behind the other.
+        (rtu("1107") + rtu("11076D"), ["ok", "ok"]),
+        (rtu("110800001234") * 2, ["ok", "ok"]),
+        (rtu("1116000400F20025") + rtu("1111") + rtu("112B0E0100"), ["ok", "ok", "ok"]),
+        (rtu("018307"), ["exception"]),
         (rtu("0103044048F5C3")[:-1] + b"\x00" + rtu("010300000002"), ["bad_checksum", "ok"]),
         (rtu("1107"), ["ok"]),
         (rtu("018302"), ["exception"]),
@@ -145,7 +156,8 @@ def test_a_modbus_answer_behind_its_request_names_the_registers() -> None:
     [
         (ENERGY_698, ["ok"]),
         (b"\xfe" * 4 + ENERGY_698 + ENERGY_698, ["ok", "ok"]),
-        (b"\x68" + ENERGY_698, ["ok"]),
+        (b"\x68" + ENERGY_698 + b"\x68", ["ok"]),
+        (ENERGY_698[:-1] + b"\x17" + ENERGY_698, ["bad_end", "ok"]),
         (ENERGY_698[:-4] + ENERGY_698, ["incomplete", "ok"]),
         (ENERGY_698[:-4], ["incomplete"]),
         (ENERGY_698[:-1] + b"\x17", ["bad_end"]),
@@ -195,5 +207,17 @@ def test_a_line_that_is_no_hex_is_told_and_the_others_are_decoded(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
     assert cli.main(["meter", "decode"]) == 1
     said = capsys.readouterr()
-    assert [json.loads(line)["status"] for line in said.out.splitlines()] == ["ok", "ok"]
+    assert [json.loads(line)["status"] for line in said.out.splitlines()] == ["ok", "not_hex", "ok"]
     assert "line 2: " in said.err
+
+
+def test_half_a_byte_at_the_end_is_left_out_and_bytes_on_the_command_line_may_be_no_hex(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for written, status, code in (
+        (POWER.hex() + "1", "ok", 0),
+        (POWER.hex()[:-1], "incomplete", 0),
+        ("zz", "not_hex", 1),
+    ):
+        assert cli.main(["meter", "decode", "--protocol", "DLT645-2007", written]) == code
+        assert json.loads(capsys.readouterr().out)["status"] == status

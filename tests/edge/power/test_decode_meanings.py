@@ -62,6 +62,11 @@ def triples(fact: dict[str, Any]) -> list[tuple[str, Any, str]]:
         ("0400010C", "30152303050624", [("date_time", "2024-06-05T23:15:30", "")]),
         ("04000404", "563032320000", [("rated_voltage", "220V", "")]),
         ("05060001", "0000010624", [("frozen_time", "2024-06-01T00:00", "")]),
+        ("00900200", "78563412", [("remaining_money", 123456.78, "CNY")]),
+        ("02800020", "12560000", [("price", 0.5612, "CNY/kWh")]),
+        ("10000001", "020000", [("voltage_lost_count", 2, "")]),
+        ("13020002", "150000", [("phase_broken_b_total", 15, "min")]),
+        ("10010101", MOMENT, [("voltage_lost_a_began", "2024-06-05T23:15:00", "")]),
         ("05040101", "78563412", [("frozen_forward_active_energy", 123456.78, "kWh")]),
     ],
 )
@@ -78,6 +83,16 @@ def test_blocks_of_demands_and_settlements_are_told_whole() -> None:
     assert len(told("0001FF01", "78563412" * 5)["values"]) == 5
     lost = told("03010000", "010000020000" * 3)
     assert triples(lost)[4:] == [("voltage_lost_c_count", 1, ""), ("voltage_lost_c_total", 2, "min")]
+
+
+def test_a_supply_that_was_switched_off_is_told_with_its_hour_and_registers() -> None:
+    values = triples(told("1D000101", MOMENT + "11223344" + "78563412" * 6))
+    assert values[:2] == [
+        ("switched_off_time", "2024-06-05T23:15:00", ""),
+        ("switched_off_operator", "44332211", ""),
+    ]
+    assert values[2] == ("switched_off_at_forward_active_energy", 123456.78, "kWh")
+    assert len(values) == 8
 
 
 def test_an_opened_cover_is_told_with_the_registers_before_and_after() -> None:

@@ -1,7 +1,8 @@
 """Frames as JSON-ready facts for installers: one dictionary per frame found in some bytes.
 
-Keys: ``status`` (ok | exception | foreign | bad_checksum | bad_end | bad_length | bad_header | incomplete | no_frame),
-``protocol``, ``address``, ``control`` or ``function``, ``data_identifier``, ``values`` (``name``, ``value``, ``unit``).
+Keys: ``status`` (ok | exception | foreign | bad_checksum | bad_end | bad_length | bad_header | incomplete | no_frame |
+not_hex), ``protocol``, ``address``, ``control`` or ``function``, ``data_identifier``, ``values`` (``name``, ``value``,
+``unit``).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _BYTE = re.compile(r"[0-9a-fA-F]{1,2}[hH]?")
 
 def explain(protocol: str, raw: bytes, *, address: str = "") -> list[Fact]:
     """Every frame in `raw`. Frames of another address than `address` (when given) are ``foreign``."""
-    facts = PROTOCOLS[protocol](raw) or [{"status": "no_frame"}]
+    facts = PROTOCOLS[protocol](raw) or [{"status": "no_frame", "bytes": len(raw)}]
     for fact in facts:
         if address and fact["status"] in ("ok", "exception") and not _meant(protocol, fact["address"], address):
             fact["status"] = "foreign"
@@ -36,12 +37,14 @@ def explain(protocol: str, raw: bytes, *, address: str = "") -> list[Fact]:
 
 
 def from_hex(text: str) -> bytes:
-    """Bytes from hex digits as tools print them: with blanks, commas, brackets, 0x, a trailing H. Raises UsageError."""
+    """Bytes from hex digits as tools print them: with blanks, commas, brackets, 0x, a trailing H. Half a byte at the
+    end, where a capture was cut off, is left out. Raises UsageError."""
     words = _MARKS.sub(" ", text).split()
     if all(_BYTE.fullmatch(word) for word in words):
         words = [word.rstrip("hH").zfill(2) for word in words]
+    digits = "".join(words)
     try:
-        return bytes.fromhex("".join(words))
+        return bytes.fromhex(digits[: len(digits) // 2 * 2])
     except ValueError:
         raise UsageError(f"'{text.strip()[:60]}' is not hex; give bytes such as 68 01 00 ... 16") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sealwatch.edge.power.decode.identifiers645 import Field, fields
-from sealwatch.edge.power.dlt645 import FUNCTION, MORE_FOLLOWS, START, Broken, Frame, bcd, cut
+from sealwatch.edge.power.dlt645 import END, FUNCTION, MORE_FOLLOWS, START, Broken, Frame, bcd, cut
 
 _FUNCTIONS = {
     0x03: "security",
@@ -34,6 +34,7 @@ _SWITCH = {
     0x3B: "protect_supply_off",
 }
 _SECURITY = 0x03
+_NO_SECOND_START: dict[str, Any] = {"status": "bad_header", "detail": "the second 68H is missing"}
 # Records that go on behind the fields which are told: registers before the meter or its demands were cleared.
 _LONG_RECORDS = ("3001", "3002")
 
@@ -44,6 +45,7 @@ def explain(raw: bytes) -> list[dict[str, Any]]:
     at = told_to = 0
     while at < len(raw):
         begin, piece, taken = cut(raw, at)
+        facts += _headless(raw, max(at, told_to), begin)
         if piece is None:
             if begin >= len(raw):
                 break
@@ -55,11 +57,26 @@ def explain(raw: bytes) -> list[dict[str, Any]]:
         at = begin + taken
         if isinstance(piece, Frame):
             facts.append(_frame(piece))
+            told_to = at
         elif begin >= told_to:
-            facts.append(_broken(piece))
-            told_to = begin + len(piece.raw)
+            # A frame that lost its end reaches into the one behind it: what it says there is not its own.
+            later, whole, _ = _next_frame(raw, begin + 1)
+            swallowed = whole is not None and later < begin + len(piece.raw)
+            facts.append(_broken(Broken("incomplete", raw[begin:later]) if swallowed else piece))
+            told_to = min(later, begin + len(piece.raw))
     if not facts and START in raw:
-        return [{"status": "bad_header", "detail": "the second 68H is missing"}]
+        return [_NO_SECOND_START]
+    return facts
+
+
+def _headless(raw: bytes, begin: int, end: int) -> list[dict[str, Any]]:
+    """Frames in a stretch without a good one whose second 68H is wrong: they end with 16H where their length says."""
+    facts = []
+    while (begin := raw.find(START, begin, end)) >= 0:
+        stop = begin + 12 + raw[begin + 9] if begin + 9 < end else len(raw) + 1
+        found = stop <= end and raw[stop - 1] == END
+        facts += [_NO_SECOND_START | {"bytes": stop - begin}] if found else []
+        begin = stop if found else begin + 1
     return facts
 
 

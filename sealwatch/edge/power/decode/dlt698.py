@@ -39,6 +39,7 @@ _MOMENTS = ("date_time", "date", "time", "date_time_s")
 # What the address of a frame names, by the top bits of its first byte.
 _ADDRESS_TYPES = ("single", "wildcard", "group", "broadcast")
 _SHORTEST = 12
+_HEAD_BYTES = 5  # up to where the address begins: a shorter rest behind whole frames is noise
 _STATUS = {
     "need_more_data": "incomplete",
     "checksum_frame": "bad_checksum",
@@ -59,8 +60,9 @@ def explain(raw: bytes) -> list[dict[str, Any]]:
             # A stray 68H, or a frame that was cut off: what follows may be whole.
             later = next((k for k in range(at + 1, len(raw)) if _is_whole(raw, k)), None)
             if later is None:
-                return [*facts, fact]
-            facts += [_cut_off(raw[at:later])] if later - at >= _SHORTEST else []
+                return [*facts, fact] if not facts or fact["bytes"] >= _HEAD_BYTES else facts
+            if later - at >= _SHORTEST:
+                facts.append(fact if end <= later else _cut_off(raw[at:later]))
         at = end if whole else later or at + 1
         if whole:
             facts.append(fact)

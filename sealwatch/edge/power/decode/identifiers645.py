@@ -93,7 +93,12 @@ _DEEDS: Final[dict[int, tuple[str, tuple[Field, ...]]]] = {
     0x0D: ("cover_opened", (*_BEGAN, *_registers("before"), *_registers("after"))),
     0x0E: ("terminal_cover_opened", (*_BEGAN, *_registers("before"), *_registers("after"))),
 }
+_SWITCHED: Final = (_MOMENT, _OPERATOR, *_registers("at"))
 _SINGLE: Final[dict[str, tuple[Field, ...]]] = {
+    "00900100": (Field("remaining_energy", "kWh", "4.2"),),
+    "00900101": (Field("overdrawn_energy", "kWh", "4.2"),),
+    "00900200": (Field("remaining_money", "CNY", "4.2"),),
+    "00900201": (Field("overdrawn_money", "CNY", "4.2"),),
     "02800001": (Field("neutral_current", "A", "s3.3"),),
     "02800002": (Field("frequency", "Hz", "2.2"),),
     "02800003": (Field("active_power_1min", "kW", "s3.4"),),
@@ -104,7 +109,17 @@ _SINGLE: Final[dict[str, tuple[Field, ...]]] = {
     "02800008": (Field("clock_battery_voltage", "V", "2.2"),),
     "02800009": (Field("reading_battery_voltage", "V", "2.2"),),
     "0280000A": (Field("battery_use", "min", "4.0"),),
+    "0280000B": (Field("step_price", "CNY/kWh", "4.4"),),
+    "02800020": (Field("price", "CNY/kWh", "4.4"),),
+    "02800021": (Field("tariff_price", "CNY/kWh", "4.4"),),
+    "02800022": (Field("step_price", "CNY/kWh", "4.4"),),
     "03110000": (Field("power_loss_count", "", "3.0"),),
+    "10000001": (Field("voltage_lost_count", "", "3.0"),),
+    "10000002": (Field("voltage_lost_total", "min", "3.0"),),
+    "10000101": (Field("voltage_lost_last_began", "", "YYMMDDhhmmss"),),
+    "10000201": (Field("voltage_lost_last_ended", "", "YYMMDDhhmmss"),),
+    "1D000001": (Field("switched_off_count", "", "3.0"),),
+    "1E000001": (Field("switched_on_count", "", "3.0"),),
     "04000101": (Field("date", "", "YYMMDD_"),),
     "04000102": (Field("time", "", "hhmmss"),),
     "0400010C": (Field("date_time", "", "YYMMDD_hhmmss"),),
@@ -126,6 +141,18 @@ _SINGLE: Final[dict[str, tuple[Field, ...]]] = {
     "04800001": (Field("software_version", "", "t32"),),
     "04800002": (Field("hardware_version", "", "t32"),),
     "04800003": (Field("maker_number", "", "t32"),),
+}
+# Groups that tell the events of one phase (second byte: 01 A, 02 B, 03 C).
+_PHASE_RECORDS: Final = {
+    0x10: "voltage_lost",
+    0x11: "voltage_low",
+    0x12: "voltage_high",
+    0x13: "phase_broken",
+    0x18: "current_lost",
+    0x19: "current_high",
+    0x1A: "current_broken",
+    0x1B: "power_reversed",
+    0x1C: "overload",
 }
 _FROZEN: Final = {
     0x01: "forward_active",
@@ -152,6 +179,11 @@ def fields(identifier: str) -> tuple[Field, ...]:
         return _events(kind, which, past)
     if group == 0x05:
         return _frozen(kind, which, past)
+    if group in _PHASE_RECORDS and kind in (1, 2, 3):
+        return _phase_records(f"{_PHASE_RECORDS[group]}_{_PHASES[kind - 1]}", which, past)
+    if group in (0x1D, 0x1E) and kind == 0 and which == 1 and 1 <= past <= 10:
+        word = "off" if group == 0x1D else "on"
+        return tuple(Field(f"switched_{word}_{field.name}", field.unit, field.form) for field in _SWITCHED)
     return ()
 
 
@@ -203,6 +235,15 @@ def _events(kind: int, which: int, past: int) -> tuple[Field, ...]:
     if kind in _METER_EVENTS:
         name = _METER_EVENTS[kind]
         return Field(f"{name}_count", "", "3.0"), Field(f"{name}_total", "min", "3.0")
+    return ()
+
+
+def _phase_records(name: str, which: int, past: int) -> tuple[Field, ...]:
+    """Groups 10 to 1C of newer meters: count, minutes, and the beginnings of the last ten events, one by one."""
+    if which == 0 and past in (1, 2):
+        return (Field(f"{name}_count", "", "3.0") if past == 1 else Field(f"{name}_total", "min", "3.0"),)
+    if which == 1 and 1 <= past <= 10:
+        return (Field(f"{name}_began", "", "YYMMDDhhmmss"),)
     return ()
 
 

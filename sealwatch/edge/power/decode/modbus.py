@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 _FUNCTIONS = {
@@ -33,11 +34,13 @@ _EXCEPTIONS = {
     4: "server_device_failure",
     5: "acknowledge",
     6: "server_device_busy",
+    7: "negative_acknowledge",
     8: "memory_parity_error",
     10: "gateway_path_unavailable",
     11: "gateway_target_failed",
 }
-_SHORTEST = 4
+_SHORTEST, _LONGEST = 4, 256
+_LAST_ADDRESS = 248  # 247 by the protocol; 248 is how a PZEM-004T alone on its line is asked
 
 
 def crc16(data: bytes) -> int:
@@ -56,22 +59,23 @@ def explain(raw: bytes) -> list[dict[str, Any]]:
     An answer does not say which registers it holds; behind its request in the same bytes it takes their numbers.
     """
     facts: list[dict[str, Any]] = []
+    noise: list[dict[str, Any]] = []
     asked: dict[str, Any] = {}
     at = 0
     while at < len(raw):
         length = _length(raw[at:])
-        if length is None and _holds(raw[at:]):
-            length = len(raw) - at
         if length is None:
-            end = next((k for k in range(at + 1, len(raw) - 4) if _length(raw[k:]) is not None), len(raw))
-            facts.append(_damaged(raw[at:end]))
-            at = end
+            end = next((k for k in range(at + 1, len(raw) - 3) if _length(raw[k:]) is not None), len(raw))
+            begin = next((k for k in range(at, end) if raw[k] <= _LAST_ADDRESS), end)
+            piece, at = raw[begin:end], end
+            begun = len(piece) > 1 and piece[1] & 0x7F in _FUNCTIONS
+            (facts if begun or len(piece) >= _SHORTEST else noise).extend([_damaged(piece)] if piece else [])
             continue
         fact = _frame(raw[at : at + length], asked)
         asked = fact if fact.get("direction") in ("request", "either") else {}
         facts.append(fact)
         at += length
-    return facts
+    return facts or noise[:1]
 
 
 def _holds(raw: bytes) -> bool:
@@ -106,8 +110,13 @@ def _candidates(raw: bytes) -> list[int]:
 
 
 def _length(raw: bytes) -> int | None:
-    """The length of the frame here whose CRC holds."""
-    return next((n for n in _candidates(raw) if n <= len(raw) and _holds(raw[:n])), None)
+    """The length of the frame here whose CRC holds: one by the limits of its function, or any that is possible for a
+    function of another form or a private one, alone on the line."""
+    lengths: Iterable[int] = _candidates(raw)
+    if not lengths and raw[1:2] and raw[1] in _FUNCTIONS:
+        lengths = range(_SHORTEST, _LONGEST + 1)
+    found = next((n for n in lengths if n <= len(raw) and _holds(raw[:n])), None)
+    return len(raw) if found is None and _holds(raw) else found
 
 
 def _damaged(raw: bytes) -> dict[str, Any]:
