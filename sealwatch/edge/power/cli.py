@@ -8,22 +8,20 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from typing import Any
 
 from sealwatch.base import text
 from sealwatch.base.errors import CommandFailed, UsageError
 from sealwatch.edge.config import MeterSettings
 from sealwatch.edge.ports import MeterBus, MeterError
-from sealwatch.edge.power import replay, weekly
+from sealwatch.edge.power import replay, scan, weekly
 from sealwatch.edge.power.bus import Lines
 from sealwatch.edge.power.decode import PROTOCOLS, explain, from_hex
-from sealwatch.edge.power.line import Line
 from sealwatch.edge.power.plausible import doubts
 from sealwatch.edge.power.profiles import load_profile, profile_names
 from sealwatch.edge.power.sentences import kilowatts
-from sealwatch.edge.power.wire import opener
 
-_SPEEDS = (2400, 9600, 4800, 1200, 19200)
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 configure_replay_power = replay.configure
 configure_profile = weekly.configure
@@ -40,16 +38,18 @@ def configure_meter(parser: argparse.ArgumentParser) -> None:
     )
     decode.set_defaults(run=run_decode)
     for name, run, summary in (
-        ("scan", run_scan, "find the speed and the address of the meter on a line"),
+        ("scan", run_scan, "find protocol, speed and address of the meter on a line"),
         ("read", run_read, "read everything once"),
         ("watch", run_watch, "live power with a small plot"),
         ("test", run_test, "read for a while and say in words what is wrong"),
     ):
         task = commands.add_parser(name, help=summary, description=summary)
-        task.add_argument("--url", required=True, help="tcp://host:port or serial:/dev/ttyUSB0")
+        task.add_argument("--url", required=True, help="tcp://host:port, serial:/dev/ttyUSB0 or modbus-tcp://host:502")
         task.add_argument("--baud", type=int, default=2400)
         task.add_argument("--json", action="store_true")
-        if name != "scan":
+        if name == "scan":
+            task.add_argument("--protocol", choices=scan.PROTOCOLS, help="only this one (default: each in turn)")
+        else:
             task.add_argument("--address", required=True, help="as printed on the meter")
             task.add_argument("--profile", default="dlt645-2007-three-phase", choices=profile_names())
             task.add_argument("--ratio", type=float, default=1.0, help="CT ratio times PT ratio")
@@ -87,28 +87,27 @@ def _tell_frames(arguments: argparse.Namespace, capture: str, where: str) -> boo
 
 
 def run_scan(arguments: argparse.Namespace) -> int:
-    """Ask any meter for its address at the usual speeds; a converter on TCP has its speed set on itself."""
-    speeds: Sequence[int] = _SPEEDS if arguments.url.startswith("serial:") else (arguments.baud,)
-    for baud in speeds:
-        try:
-            line = Line(opener(arguments.url, baud=baud))
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-        try:
-            address = line.identify()
-        except MeterError as error:
-            sys.stderr.write(f"{baud} bit/s: {explain_failure(error)}\n")
-            if error.reason == "unreachable":
-                break
-            continue
-        finally:
-            line.close()
-        found = {"address": address, "baud": baud, "protocol": "dlt645-2007"}
-        sys.stdout.write((json.dumps(found) if arguments.json else f"meter {address} at {baud} bit/s") + "\n")
+    """Ask any meter for its address, in every protocol and at the usual speeds."""
+
+    def told(protocol: str, baud: int, error: MeterError) -> None:
+        sys.stderr.write(f"{protocol}, {baud} bit/s: {explain_failure(error)}\n")
+
+    wanted = [arguments.protocol] if arguments.protocol else scan.PROTOCOLS
+    try:
+        found = scan.scan(arguments.url, wanted, baud=arguments.baud, told=told)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if found is None:
+        raise CommandFailed(
+            f"no meter answers on {arguments.url}; check power, wires A/B and that one meter is on the line"
+        )
+    if arguments.json:
+        sys.stdout.write(json.dumps(asdict(found)) + "\n")
         return 0
-    raise CommandFailed(
-        f"no DL/T 645 meter answers on {arguments.url}; check power, wires A/B and that one meter is on the line"
-    )
+    sys.stdout.write(f"meter {found.address} at {found.baud} bit/s, {found.protocol}\n")
+    for name in found.profiles:
+        sys.stdout.write(f"--profile {name}  {load_profile(name).title_zh} / {load_profile(name).title_en}\n")
+    return 0
 
 
 def run_read(arguments: argparse.Namespace) -> int:

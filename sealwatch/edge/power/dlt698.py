@@ -14,6 +14,7 @@ from typing import Any
 from sealwatch.base.clock import Clock, SystemClock
 from sealwatch.edge.ports import MeterError
 from sealwatch.edge.power.decode.dlt698 import oad_text, plain
+from sealwatch.edge.power.dlt645 import WILDCARD
 from sealwatch.edge.power.line import ANSWER_TIMEOUT_S, LineStatistics
 from sealwatch.edge.power.profiles import MeterProfile, ObjectBlock
 from sealwatch.edge.power.ratio import factor
@@ -22,6 +23,7 @@ from sealwatch.edge.power.wire import Opener, Wire, WireError
 _START, _END = 0x68, 0x16
 _CLIENT = 0x10
 _REQUEST = 0x43  # from the client, user data
+_METER_ADDRESS = "40010200"
 _IDLE_S = 0.25
 _FLOOD_BYTES = 8192
 _PIIDS = 64
@@ -51,6 +53,13 @@ class Line698:
             except WireError as error:
                 self._close()
                 raise self._failed(address, "unreachable", str(error)) from None
+
+    def identify(self) -> str:
+        """The address of the only meter on the line. Raises MeterError."""
+        told = self.ask(WILDCARD, _METER_ADDRESS)
+        if not isinstance(told, str) or not told:
+            raise MeterError("garbage", "the meter tells no address")
+        return told.zfill(12)
 
     def close(self) -> None:
         with self._lock:
@@ -101,7 +110,10 @@ class Line698:
         except Dlt698Error as error:
             seen["bad_checksum" if "checksum" in str(error) else "foreign"] += 1
             return None
-        if bytes(head.server.bytes)[::-1].hex().upper() != address or type(apdu).__name__ != "GetResponse":
+        if (
+            address not in (WILDCARD, bytes(head.server.bytes)[::-1].hex().upper())
+            or type(apdu).__name__ != "GetResponse"
+        ):
             seen["foreign"] += 1
             return None
         items = apdu.attributes
@@ -128,6 +140,8 @@ def get_request(address: str, oad: str, piid: int) -> bytes:
     attribute = _native.Oad(oi=int(oad[:4], 16), attribute=int(oad[4:6], 16), index=int(oad[6:], 16))
     payload = codec.encode_apdu(_native.GetRequest(attributes=[attribute], list=False, piid=piid))
     server = _native.ServerAddress(bytes=bytes.fromhex(address.zfill(12))[::-1], logical=0)
+    if address == WILDCARD:
+        server.type = _native.AddressType.wildcard
     return bytes(codec.encode_frame(codec.Frame(control=_REQUEST, server=server, client=_CLIENT, payload=payload)))
 
 

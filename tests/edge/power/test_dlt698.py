@@ -32,6 +32,8 @@ class Meter:
         head = bytes([0x85, 1, request.piid]) + struct.pack(">HBB", oad.oi, oad.attribute, oad.index)
         if self.refuse:
             body = b"\x00\x04"
+        elif oad.oi == 0x4001:
+            body = b"\x01\x09\x06" + bytes.fromhex(self.address)
         elif oad.oi == 0x2004:
             body = b"\x01\x01\x04" + b"".join(b"\x05" + struct.pack(">i", w) for w in self.powers)
         else:

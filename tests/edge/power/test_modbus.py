@@ -34,12 +34,12 @@ class Device:
             for k in range(0, len(data), 2):
                 self.memory[start + k // 2] = data[k : k + 2]
         self.unit, self.delay_s, self.before, self.silent, self.damage = unit, 0.0, b"", False, False
-        self.asked = 0
+        self.asked, self.functions = 0, {3, 4}
 
     def body(self, function: int, register: int, count: int) -> bytes:
         self.asked += 1
         words = [self.memory.get(register + k) for k in range(count)]
-        if any(w is None for w in words):
+        if function not in self.functions or any(w is None for w in words):
             return bytes([function | 0x80, 2])
         return bytes([function, 2 * count]) + b"".join(w for w in words if w is not None)
 
