@@ -1,4 +1,4 @@
-"""The installer's search for a meter: every protocol, on a pseudo-terminal and on TCP, on wires that carry real bytes."""
+"""The search for a meter: every protocol, on a pseudo-terminal and on TCP, on wires that carry real bytes."""
 
 from __future__ import annotations
 
