@@ -54,6 +54,7 @@ _ITEMS: dict[str, tuple[tuple[str, ...], int, int, bool, float]] = {
     "03300D00": (("cover_opened_count",), 3, 0, False, 1.0),
     "03300E00": (("terminal_cover_opened_count",), 3, 0, False, 1.0),
     "03300400": (("clock_set_count",), 3, 0, False, 1.0),
+    "03070000": (("phase_order_count",), 3, 0, False, 1.0),
 }
 
 

@@ -10,7 +10,7 @@ from sealwatch.base.clock import Clock
 from sealwatch.base.errors import UsageError
 from sealwatch.edge.config import MeterSettings
 from sealwatch.edge.ports import MeterBus, MeterError
-from sealwatch.edge.power.dlt645 import bcd
+from sealwatch.edge.power.dlt645 import bcd, unix_s
 from sealwatch.edge.power.dlt698 import Dlt698Bus, Line698
 from sealwatch.edge.power.line import ANSWER_TIMEOUT_S, Line
 from sealwatch.edge.power.modbus import ModbusBus, ModbusTcp, RtuLine
@@ -59,7 +59,7 @@ class Dlt645Bus:
         """
         data = self.line.ask(address, block.identifier, others=self._identifiers)
         read = decode_block(block, data, ratio=self._ratio)
-        if phases_add_up(read):
+        if phases_add_up(read, ratio=self._ratio):
             self._mismatches = 0
         else:
             self._mismatches += 1
@@ -80,7 +80,7 @@ def decode_block(block: Dlt645Block, data: bytes, *, ratio: float = 1.0) -> dict
         if len(raw) < item.size:
             raise MeterError("garbage", f"{block.identifier}: {len(data)} data bytes are too few for {item.quantity}")
         try:
-            value = bcd(raw, decimals=item.decimals, signed=item.signed)
+            value = unix_s(raw) if item.moment else bcd(raw, decimals=item.decimals, signed=item.signed)
         except ValueError as error:
             raise MeterError("garbage", f"{block.identifier}: {item.quantity}: {error}") from None
         if value is not None:
@@ -88,13 +88,14 @@ def decode_block(block: Dlt645Block, data: bytes, *, ratio: float = 1.0) -> dict
     return values
 
 
-def phases_add_up(values: Mapping[str, float]) -> bool:
-    """Whether a total active power agrees with its three phases, where all four are there."""
+def phases_add_up(values: Mapping[str, float], *, ratio: float = 1.0) -> bool:
+    """Whether a total active power agrees with its three phases, where all four are there. `ratio`: that of the
+    transformers, by which the last digits of the meter are as coarse."""
     phases = [values.get(f"active_power_{p}_w") for p in "abc"]
     total = values.get("active_power_w")
     if total is None or any(p is None for p in phases):
         return True
-    return abs(sum(p for p in phases if p is not None) - total) <= 2.0 + 0.002 * abs(total)
+    return abs(sum(p for p in phases if p is not None) - total) <= 2.0 * ratio + 0.002 * abs(total)
 
 
 class Lines:

@@ -20,7 +20,7 @@ from sealwatch.edge.power.bus import Lines
 from sealwatch.edge.power.decode import PROTOCOLS, explain, from_hex
 from sealwatch.edge.power.plausible import doubts
 from sealwatch.edge.power.profiles import load_profile, profile_names
-from sealwatch.edge.power.sentences import kilowatts
+from sealwatch.edge.power.sentences import day_and_time, kilowatts
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 configure_replay_power = replay.configure
@@ -127,7 +127,8 @@ def run_read(arguments: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(answer) + "\n")
         return 0
     for name, value in values.items():
-        sys.stdout.write(f"{name:22} {value:14.3f}\n")
+        shown = day_and_time(1000 * value) if name.endswith("_unix_s") else f"{value:.3f}"
+        sys.stdout.write(f"{name:34} {shown:>19}\n")
     for doubt in found:
         sys.stdout.write(text.say("zh", f"power.doubt.{doubt.reason}") + "\n")
         sys.stdout.write(text.say("en", f"power.doubt.{doubt.reason}") + "\n")

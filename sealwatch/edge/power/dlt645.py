@@ -12,6 +12,7 @@ installers takes the names of data identifiers from the package.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 START: Final = 0x68
@@ -189,6 +190,15 @@ def bcd(data: bytes, *, decimals: int, signed: bool) -> float | None:
         raise ValueError(f"{bytes(data).hex(' ')} is not a BCD number")
     value = float(int(text) / 10**decimals)
     return -value if negative and value else value
+
+
+def unix_s(data: bytes) -> float | None:
+    """Twelve digits YYMMDDhhmmss, lowest byte first, of a clock in China (UTC+8), in Unix seconds; None where nothing
+    was recorded. Raises ValueError where they are no moment."""
+    digits = data[::-1].hex()
+    if digits in ("0" * 12, "f" * 12):
+        return None
+    return datetime.strptime(f"20{digits}+0800", "%Y%m%d%H%M%S%z").timestamp()
 
 
 def to_bcd(value: float, *, size: int, decimals: int, signed: bool) -> bytes:

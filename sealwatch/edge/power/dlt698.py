@@ -181,8 +181,8 @@ class Dlt698Bus:
 
 
 def decode_object(block: ObjectBlock, found: Any, *, ratio: float = 1.0) -> dict[str, float]:
-    """The quantities in an attribute: a number, or an array of numbers. Raises MeterError (garbage)."""
-    items = found if isinstance(found, list) else [found]
+    """The quantities in an attribute: a number, or an array of numbers or structures. Raises MeterError (garbage)."""
+    items = list(_leaves(found))
     values: dict[str, float] = {}
     for item in block.fields:
         if item.position >= len(items):
@@ -194,3 +194,12 @@ def decode_object(block: ObjectBlock, found: Any, *, ratio: float = 1.0) -> dict
             raise MeterError("garbage", f"{block.attribute}: {item.quantity} is no number")
         values[item.quantity] = number * item.scale * factor(item.quantity, ratio)
     return values
+
+
+def _leaves(found: Any) -> Iterator[Any]:
+    """What an attribute holds, one behind the other, however it is put into structures."""
+    if not isinstance(found, list):
+        yield found
+        return
+    for item in found:
+        yield from _leaves(item)

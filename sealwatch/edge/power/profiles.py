@@ -11,7 +11,8 @@ from sealwatch.base import settings
 from sealwatch.base.settings import SettingsError
 
 Pace = Annotated[
-    Literal["fast", "slow"], Meta(description="fast: at every poll; slow: in turn, one of them every few seconds.")
+    Literal["fast", "slow", "asked"],
+    Meta(description="fast: at every poll; slow: in turn, one of them every few seconds; asked: by meter read alone."),
 ]
 Quantity = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="Name with unit: active_power_w.")]
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
@@ -25,6 +26,9 @@ class BcdField(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     size: Annotated[int, Meta(ge=1, le=8, description="Bytes.")]
     decimals: Annotated[int, Meta(ge=0, le=8)]
     signed: Annotated[bool, Meta(description="The highest bit is the sign.")] = False
+    moment: Annotated[bool, Meta(description="YYMMDDhhmmss of the meter's clock (UTC+8), told in Unix seconds.")] = (
+        False
+    )
     scale: Annotated[float, Meta(description="Factor from the meter's unit to that of the quantity.")] = 1.0
 
 
@@ -66,7 +70,9 @@ class ObjectField(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """One number of an attribute."""
 
     quantity: Quantity
-    position: Annotated[int, Meta(ge=0, le=63, description="Place in the array; 0 for a single number.")] = 0
+    position: Annotated[
+        int, Meta(ge=0, le=63, description="Place in the array, through its structures; 0 for a single number.")
+    ] = 0
     scale: Annotated[float, Meta(description="Factor from the meter's number to the quantity's unit.")] = 1.0
 
 

@@ -17,6 +17,11 @@ def clock_time(at_ms: float) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(CHINA).strftime("%H:%M")
 
 
+def day_and_time(at_ms: float) -> str:
+    """``2024-06-05 23:15:00``, as it is in China."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(CHINA).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def kilowatts(power_w: float) -> str:
     """Watts as kilowatts, as exact as people need it: ``9`` or ``2.4``."""
     value = power_w / 1000

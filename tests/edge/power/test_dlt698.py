@@ -30,14 +30,7 @@ class Meter:
         request = codec.decode_apdu(frame.payload)
         oad = request.attributes[0]
         head = bytes([0x85, 1, request.piid]) + struct.pack(">HBB", oad.oi, oad.attribute, oad.index)
-        if self.refuse:
-            body = b"\x00\x04"
-        elif oad.oi == 0x4001:
-            body = b"\x01\x09\x06" + bytes.fromhex(self.address)
-        elif oad.oi == 0x2004:
-            body = b"\x01\x01\x04" + b"".join(b"\x05" + struct.pack(">i", w) for w in self.powers)
-        else:
-            body = b"\x01\x01\x05" + b"".join(b"\x06" + struct.pack(">I", n) for n in (1234, 0, 0, 0, 0))
+        body = b"\x00\x04" if self.refuse else self.body(oad.oi)
         server = _native.ServerAddress(bytes=bytes.fromhex(self.address)[::-1], logical=0)
         answer = codec.encode_frame(
             codec.Frame(control=0xC3, server=server, client=frame.client, payload=head + body + b"\0\0")
@@ -45,6 +38,14 @@ class Meter:
         if self.damage:
             answer = answer[:-5] + bytes([answer[-5] ^ 1]) + answer[-4:]
         return [(self.delay_s, self.before + answer[:9]), (self.delay_s + 0.05, answer[9:])]
+
+    def body(self, oi: int) -> bytes:
+        """The result of a read, behind the attribute."""
+        if oi == 0x4001:
+            return b"\x01\x09\x06" + bytes.fromhex(self.address)
+        if oi == 0x2004:
+            return b"\x01\x01\x04" + b"".join(b"\x05" + struct.pack(">i", w) for w in self.powers)
+        return b"\x01\x01\x05" + b"".join(b"\x06" + struct.pack(">I", n) for n in (1234, 0, 0, 0, 0))
 
 
 class Bench:

@@ -8,7 +8,7 @@ import pytest
 
 from sealwatch.base.clock import ManualClock
 from sealwatch.edge.ports import MeterError
-from sealwatch.edge.power.bus import Dlt645Bus
+from sealwatch.edge.power.bus import Dlt645Bus, phases_add_up
 from sealwatch.edge.power.dlt645 import Frame, encode, read_request
 from sealwatch.edge.power.line import ANSWER_TIMEOUT_S, FORGET_S, Line
 from sealwatch.edge.power.profiles import load_profile
@@ -187,3 +187,16 @@ def test_a_request_of_another_master_for_the_same_meter_is_no_answer() -> None:
     with pytest.raises(MeterError) as error:
         Line(lambda: NullModem(respond, clock), clock=clock).ask(ADDRESS, "02030000")
     assert error.value.reason == "foreign"
+
+
+def test_the_last_digits_of_phases_behind_transformers_are_as_coarse_as_their_ratio() -> None:
+    # A tenth of a watt at the meter is 40 W behind transformers of 400.
+    rounded = {
+        "active_power_w": 4000.0,
+        "active_power_a_w": 2040.0,
+        "active_power_b_w": 2040.0,
+        "active_power_c_w": 0.0,
+    }
+    assert phases_add_up(rounded, ratio=400.0)
+    assert not phases_add_up(rounded)
+    assert not phases_add_up(rounded | {"active_power_c_w": 900.0}, ratio=400.0)

@@ -19,6 +19,7 @@ from sealwatch.edge.power.line import Line
 from sealwatch.edge.power.profiles import load_profile, parse_profile, profile_names
 from sealwatch.edge.power.ring import RawRing
 from sealwatch.edge.power.rules.meter import MeterState, advance
+from sealwatch.edge.power.sentences import meter_sentences
 from sealwatch.edge.power.watcher import MeterWatcher, meter_watchers
 from sealwatch.edge.power.wire import NullModem
 from sealwatch.simulator.loads.scenarios import demo_load, hut_load
@@ -227,7 +228,8 @@ def test_a_meter_that_refuses_a_slow_quantity_is_not_asked_for_it_again() -> Non
 
     bench.twin._content = content  # type: ignore[method-assign]  # this meter knows nothing but powers
     bench.run()
-    assert len(refused) == len(set(refused)) == 10
+    _, slow = load_profile("dlt645-2007-three-phase").groups()
+    assert len(refused) == len(set(refused)) == len(slow)
     assert not bench.sink.alarms
 
 
@@ -272,3 +274,15 @@ def test_every_profile_is_valid_and_described_in_both_languages(name: str) -> No
 def test_a_profile_that_lacks_something_is_refused_with_a_sentence(text: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         parse_profile(text, name="x.toml")
+
+
+def test_what_the_meter_recorded_of_its_phases_is_told_in_both_languages() -> None:
+    state, told = MeterState(), []
+    for k in range(3):
+        values = {"active_power_w": 300.0 + k, "phase_loss_b_count": 4.0 + (k > 0), "phase_order_count": 1.0 + (k > 1)}
+        state, found = advance(state, 10.0 * k, values)
+        told += [(t.subject, t.numbers["count"]) for _, t in found]
+    assert told == [("phase_b_was_lost", 5.0), ("phase_order_was_wrong", 2.0)]
+    zh, en = meter_sentences("meter-1", "phase_b_was_lost", Phase.START, started_ms=0, at_ms=0)
+    assert "B 相断相" in zh
+    assert "phase B was lost" in en

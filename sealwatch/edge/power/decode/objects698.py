@@ -57,10 +57,28 @@ _VARIABLES: Final[dict[int, tuple[str, str, int, str]]] = {
     0x4003: ("customer_number", "", 0, ""),
 }
 
+# Event objects of one table (class 7): attribute 7 holds how often and how long in all, attribute 4 the records kept.
+_EVENTS: Final = {
+    0x300D: "all_voltages_lost",
+    0x300E: "auxiliary_supply_lost",
+    0x300F: "voltage_order_reversed",
+    0x3010: "current_order_reversed",
+    0x3011: "power_loss",
+    0x3012: "programmed",
+    0x3013: "meter_cleared",
+    0x3014: "demand_cleared",
+    0x3015: "events_cleared",
+    0x3016: "clock_set",
+    0x301B: "cover_opened",
+    0x301C: "terminal_cover_opened",
+}
+
 
 def named_values(oi: int, value: Any, *, attribute: int = 2, index: int = 0) -> list[dict[str, Any]]:
     """Values with names and units from an attribute as plain Python (number, text, list). `index`: the element that
     was asked for, counted from 1; 0 is all."""
+    if oi in _EVENTS and attribute in (4, 7):
+        return _event(_EVENTS[oi], value, attribute)
     name, unit, decimals, elements = _object(oi, attribute)
     if elements == "demand":
         return _demands(name, unit, decimals, value, index=index)
@@ -73,6 +91,19 @@ def named_values(oi: int, value: Any, *, attribute: int = 2, index: int = 0) -> 
         suffix = _suffix(elements, first + k) if index or len(items) > 1 else ""
         named.append({"name": name + suffix, "value": number, "unit": unit})
     return named
+
+
+def _event(name: str, value: Any, attribute: int) -> list[dict[str, Any]]:
+    if attribute == 4:
+        return [{"name": f"{name}_records", "value": value, "unit": ""}]
+    found: list[dict[str, Any]] = []
+    for item in value if isinstance(value, list) else []:
+        # Where it came from, and behind it how often and for how many seconds.
+        if isinstance(item, list) and len(item) == 2 and isinstance(item[1], list) and len(item[1]) == 2:
+            count, total_s = item[1]
+            found.append({"name": f"{name}_count", "value": count, "unit": ""})
+            found.append({"name": f"{name}_total", "value": total_s, "unit": "s"})
+    return found
 
 
 def _object(oi: int, attribute: int) -> tuple[str, str, int, str]:

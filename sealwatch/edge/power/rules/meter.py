@@ -1,6 +1,7 @@
 """What a meter tells about itself: opened, reset, bypassed, frozen, set to another time.
 
-Subjects (and reasons of the start): ``cover_opened``, ``terminal_cover_opened``, ``power_was_lost``, ``clock_was_set``
+Subjects (and reasons of the start): ``cover_opened``, ``terminal_cover_opened``, ``power_was_lost``, ``clock_was_set``,
+``phase_a_was_lost`` (b, c), ``phase_order_was_wrong``
 (a counter of the meter's event records went up), ``register_went_back`` (reset or replaced), ``energy_does_not_match``
 (the register grows unlike the power over time: a bypass shows here), ``frozen_values`` (the reading never moves).
 Reasons of the end: ``nothing_further``, ``matches_again``, ``values_move``.
@@ -20,6 +21,10 @@ COUNTERS: dict[str, tuple[str, Level]] = {
     "terminal_cover_opened_count": ("terminal_cover_opened", Level.ORANGE),
     "power_loss_count": ("power_was_lost", Level.YELLOW),
     "clock_set_count": ("clock_was_set", Level.YELLOW),
+    "phase_loss_a_count": ("phase_a_was_lost", Level.YELLOW),
+    "phase_loss_b_count": ("phase_b_was_lost", Level.YELLOW),
+    "phase_loss_c_count": ("phase_c_was_lost", Level.YELLOW),
+    "phase_order_count": ("phase_order_was_wrong", Level.YELLOW),
 }
 QUIET_AFTER_S = 600.0
 FROZEN_S, FROZEN_W = 900.0, 100.0
