@@ -29,7 +29,7 @@ class Outlet:
         self._rows: list[Row] = []
         self._minute: list[Row] = []
         self._recent: deque[Row] = deque()
-        self._raw_until_s = float("-inf")
+        self._raw_from_ms = self._raw_until_ms = 0
         self._raw_sent_ms = -1
         self._ring_ok = True
 
@@ -47,11 +47,14 @@ class Outlet:
         if now_s - self._rows[0][0] >= BATCH_S:
             self.flush()
 
-    def alarm(self, now_s: float) -> None:
-        """Something began: what led to it and what follows is sent second by second."""
-        if self._per_minute:
-            self._send([row for row in self._recent if row[1] > self._raw_sent_ms])
-            self._raw_until_s = now_s + AFTER_S
+    def alarm(self, now_ms: int) -> None:
+        """Something began: what led to it and what follows, up to a full minute, is sent second by second."""
+        if not self._per_minute:
+            return
+        if now_ms >= self._raw_until_ms:
+            self._raw_from_ms = self._recent[0][1] if self._recent else now_ms
+        self._send([row for row in self._recent if row[1] > self._raw_sent_ms])
+        self._raw_until_ms = (now_ms + round(AFTER_S * 1000)) // 60_000 * 60_000 + 60_000
 
     def flush(self) -> None:
         """Send and keep what is waiting."""
@@ -62,8 +65,8 @@ class Outlet:
             self._keep(self._ring, rows)
         if not self._per_minute:
             self._send(rows)
-        elif rows[0][0] <= self._raw_until_s:
-            self._send([row for row in rows if row[1] > self._raw_sent_ms])
+        else:
+            self._send([row for row in rows if self._raw_sent_ms < row[1] < self._raw_until_ms])
 
     def kept(self, from_ms: int, to_ms: int) -> npt.NDArray[np.void] | None:
         """Raw readings of a span, the latest included; None where the node keeps none or its disk can't be read."""
@@ -106,10 +109,13 @@ class Outlet:
         for name in sorted({name for _, _, values in rows for name in values}):
             found = [values[name] for _, _, values in rows if name in values]
             columns[name] = [sum(found) / len(found)]
+        if rows[0][1] >= self._raw_from_ms and rows[-1][1] < self._raw_until_ms:
+            columns.clear()  # its seconds were sent: a mean among them would be drawn as a spike
         powers = [values["active_power_w"] for _, _, values in rows]
         columns |= {
             "active_power_min_w": [min(powers)],
             "active_power_max_w": [max(powers)],
             "readings": [float(len(rows))],
         }
-        self._sink.samples(self._source_id, [rows[0][1] // 60_000 * 60_000], columns)
+        # At the moment of its first reading: should an alarm send that minute's seconds later, the mean is replaced.
+        self._sink.samples(self._source_id, [rows[0][1]], columns)

@@ -183,7 +183,7 @@ class MeterWatcher:
         for verdict in [*findings.verdicts, *own]:
             self._sink.alarm(self._draft(verdict, now_s, now_ms))
             if verdict.transition.phase is Phase.START:
-                self._outlet.alarm(now_s)
+                self._outlet.alarm(now_ms)
 
     def _keep_up(self, now_s: float, now_ms: int) -> None:
         """A declaration that came, a clock that was set, what was learnt, to the disk."""
@@ -226,6 +226,7 @@ class MeterWatcher:
         self._fault_since_ms = now_ms - int((now_s - last_s) * 1000)
         self._fault_raised = True
         self._fault(Phase.START, error.reason, now_ms)
+        self._outlet.alarm(now_ms)
 
     def _fault(self, phase: Phase, reason: str, now_ms: int) -> None:
         started_ms = self._fault_since_ms or now_ms

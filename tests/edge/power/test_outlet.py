@@ -35,13 +35,30 @@ def test_an_alarm_takes_the_raw_seconds_around_it_along_and_each_only_once() -> 
     sink = MemorySink()
     outlet = Outlet(sink, "m", per_minute=True)
     feed(outlet, range(600))
-    outlet.alarm(599.0)
+    outlet.alarm(START_MS + 599_000)
     feed(outlet, range(600, 900))
     outlet.close()
     raw = [ms for _, times, columns in sink.sampled for ms in times if "readings" not in columns]
     assert len(raw) == len(set(raw))
     assert min(raw) == START_MS + 1000 * (599 - int(BEFORE_S))
-    assert START_MS + 1000 * (599 + int(AFTER_S)) <= max(raw) <= START_MS + 1000 * (599 + int(AFTER_S) + 6)
+    assert max(raw) == START_MS + 1000 * 659  # to the end of the minute in which it is over
+    assert (599 + AFTER_S) == 659
+
+
+def test_a_minute_whose_seconds_were_sent_has_no_mean_that_would_be_drawn_among_them() -> None:
+    sink = MemorySink()
+    outlet = Outlet(sink, "m", per_minute=True)
+    feed(outlet, range(630))
+    outlet.alarm(START_MS + 629_000)
+    feed(outlet, range(630, 900))
+    outlet.close()
+    minutes = {times[0]: columns for _, times, columns in sink.sampled if "readings" in columns}
+    assert len(minutes) == 15
+    without = [k for k in range(15) if "active_power_w" not in minutes[START_MS + 60_000 * k]]
+    # Minute 9 was sent before the alarm; its seconds came behind it and at its very moment, where they replace it.
+    assert without == [10, 11]
+    seconds = [ms for _, times, columns in sink.sampled if "readings" not in columns for ms in times]
+    assert START_MS + 60_000 * 9 in seconds
 
 
 def test_the_ring_gives_back_what_it_was_given_and_forgets_after_a_week(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sealwatch.base.clock import ManualClock
@@ -49,6 +50,7 @@ class Bench:
         run_s: float,
         declared: DeclaredStatus = DeclaredStatus.POWER_CUT,
         ring: RawRing | None = None,
+        settings: MeterSettings = SETTINGS,
     ) -> None:
         self.stop = threading.Event()
         self.clock = StoppingClock(self.stop, run_s)
@@ -57,7 +59,7 @@ class Bench:
         line = Line(lambda: NullModem(self.twin.hear, self.clock), clock=self.clock)
         bus = Dlt645Bus(line, load_profile("dlt645-2007-three-phase"))
         self.watcher = MeterWatcher(
-            SETTINGS, declared=FixedDeclared(declared), sink=self.sink, clock=self.clock, bus=bus, ring=ring
+            settings, declared=FixedDeclared(declared), sink=self.sink, clock=self.clock, bus=bus, ring=ring
         )
 
     def run(self) -> None:
@@ -286,3 +288,16 @@ def test_what_the_meter_recorded_of_its_phases_is_told_in_both_languages() -> No
     zh, en = meter_sentences("meter-1", "phase_b_was_lost", Phase.START, started_ms=0, at_ms=0)
     assert "B 相断相" in zh
     assert "phase B was lost" in en
+
+
+def test_the_last_seconds_before_a_meter_fell_silent_go_with_its_alarm() -> None:
+    bench = Bench(steady, run_s=90, settings=msgspec.structs.replace(SETTINGS, uplink="minutes"))
+    bench.run()
+    bench.stop.clear()
+    bench.clock._after_s = 200
+    bench.twin.misbehaviours = {Misbehaviour.SILENT}
+    bench.run()
+    (alarm,) = bench.sink.alarms
+    assert alarm.reason == "silent"
+    seconds = {at for _, times, columns in bench.sink.sampled if "readings" not in columns for at in times}
+    assert set(range(alarm.started_at_ms - 60_000, alarm.started_at_ms - 2000, 1000)) <= seconds
