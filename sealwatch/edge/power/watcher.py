@@ -25,9 +25,10 @@ from sealwatch.edge.power.learnt import LearntFile
 from sealwatch.edge.power.outlet import Outlet
 from sealwatch.edge.power.profiles import load_profile
 from sealwatch.edge.power.ring import RawRing
-from sealwatch.edge.power.rules import Transition, meter
+from sealwatch.edge.power.rules import Transition, meter, plausibility
 from sealwatch.edge.power.rules.envelope import Permit, permits_of
 from sealwatch.edge.power.rules.meter import MeterState
+from sealwatch.edge.power.rules.plausibility import PlausibleState
 from sealwatch.edge.power.sentences import fault_sentences, meter_sentences, power_sentences
 
 FAULT_AFTER_S = 30.0
@@ -85,7 +86,7 @@ class MeterWatcher:
         self._begun_s: float | None = None
         self._outlet = Outlet(sink, settings.meter_id, per_minute=settings.uplink == "minutes", ring=ring)
         self._slow_due_s = 0.0
-        self._meter = MeterState()
+        self._meter, self._plausible = MeterState(), PlausibleState()
         self._trips: list[tuple[float, float]] = []
         self._polls = self._answers = 0
         self._run_id = secrets.token_hex(8)  # seconds since the machine's start repeat after a restart
@@ -177,8 +178,10 @@ class MeterWatcher:
         findings = self._analyser.feed(np.array([now_s]), np.array([values["active_power_w"]]), phases_w)
         self._trips = self._analyser.hoist_trips or self._trips
         self._meter, told = meter.advance(self._meter, now_s, values)
+        self._plausible, doubted = plausibility.advance(self._plausible, now_s, values)
         own = [
-            Verdict(AlarmKind.METER_FAULT, level, transition, self._holds.declared_status) for level, transition in told
+            Verdict(AlarmKind.METER_FAULT, level, transition, self._holds.declared_status)
+            for level, transition in [*told, *doubted]
         ]
         for verdict in [*findings.verdicts, *own]:
             self._sink.alarm(self._draft(verdict, now_s, now_ms))
