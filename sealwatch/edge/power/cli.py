@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from typing import Any
@@ -45,17 +45,29 @@ def configure_meter(parser: argparse.ArgumentParser) -> None:
     ):
         task = commands.add_parser(name, help=summary, description=summary)
         task.add_argument("--url", required=True, help="tcp://host:port, serial:/dev/ttyUSB0 or modbus-tcp://host:502")
-        task.add_argument("--baud", type=int, default=2400)
+        task.add_argument("--baud", type=_number(300, 115_200, int), default=2400)
         task.add_argument("--json", action="store_true")
         if name == "scan":
             task.add_argument("--protocol", choices=scan.PROTOCOLS, help="only this one (default: each in turn)")
         else:
             task.add_argument("--address", required=True, help="as printed on the meter")
             task.add_argument("--profile", default="dlt645-2007-three-phase", choices=profile_names())
-            task.add_argument("--ratio", type=float, default=1.0, help="CT ratio times PT ratio")
+            task.add_argument("--ratio", type=_number(1e-3, 1e5), default=1.0, help="CT ratio times PT ratio")
         if name in ("watch", "test"):
-            task.add_argument("--seconds", type=float, default=0 if name == "watch" else 20)
+            task.add_argument("--seconds", type=_number(0, 1e9), default=0 if name == "watch" else 20)
         task.set_defaults(run=run)
+
+
+def _number(least: float, most: float, kind: type[int | float] = float) -> Callable[[str], float]:
+    """A number from `least` to `most`, as an option wants it; argparse tells what is none."""
+
+    def number(written: str) -> float:
+        value = kind(written)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{written} is not from {least:g} to {most:g}")
+        return value
+
+    return number
 
 
 def run_decode(arguments: argparse.Namespace) -> int:
@@ -113,6 +125,7 @@ def run_scan(arguments: argparse.Namespace) -> int:
 def run_read(arguments: argparse.Namespace) -> int:
     """Every quantity of the profile, and doubts about them."""
     values: dict[str, float] = {}
+    refused: list[str] = []
     with _opened(arguments) as bus:
         for quantity in load_profile(arguments.profile).quantities:
             try:
@@ -120,7 +133,9 @@ def run_read(arguments: argparse.Namespace) -> int:
             except MeterError as error:
                 if error.reason != "exception":
                     raise CommandFailed(explain_failure(error)) from None
-                sys.stderr.write(f"{quantity}: {explain_failure(error)}\n")
+                refused.append(quantity)
+    if refused:
+        sys.stderr.write(f"{text.say('zh', 'power.why.exception')} / the meter does not tell: {', '.join(refused)}\n")
     found = doubts(values)
     if arguments.json:
         answer = {"values": values, "doubts": [d.reason for d in found]}
@@ -163,7 +178,8 @@ def run_test(arguments: argparse.Namespace) -> int:
     else:
         sys.stdout.write(f"{len(good)} of {len(powers)} readings are good\n")
     if len(good) < 0.99 * len(powers) or not good:
-        worst = max(failed, key=lambda r: failed[r], default="silent")
+        # The first of late answers looks like none: the reason that helps stands before silence.
+        worst = max(failed, key=lambda r: (failed[r], r != "silent"), default="silent")
         raise CommandFailed(
             f"{text.say('zh', f'power.why.{worst}')} / {text.say('en', f'power.why.{worst}')}: {failed}"
         )

@@ -8,6 +8,7 @@ numbers its requests, and `pymodbus` compares the numbers.
 
 from __future__ import annotations
 
+import logging
 import struct
 import threading
 from collections import Counter
@@ -167,6 +168,9 @@ class ModbusTcp:
     def __init__(self, host: str, port: int, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         from pymodbus.client import ModbusTcpClient
 
+        # Its own words about failures repeat the reasons that are told here.
+        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+        logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
         self._client: Any = ModbusTcpClient(host, port=port, timeout=answer_timeout_s, retries=0)
         self._name = f"modbus-tcp://{host}:{port}"
         self._lock = threading.Lock()

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -89,6 +90,7 @@ class MeterWatcher:
         self._meter, self._plausible = MeterState(), PlausibleState()
         self._trips: list[tuple[float, float]] = []
         self._polls = self._answers = 0
+        self._failures: Counter[str] = Counter()
         self._run_id = secrets.token_hex(8)  # seconds since the machine's start repeat after a restart
 
     @property
@@ -130,6 +132,7 @@ class MeterWatcher:
         with self._lock:
             last, failure = self._last, self._failure
             numbers = {"polls": float(self._polls), "answers": float(self._answers)}
+            numbers |= {f"failed_{reason}": float(count) for reason, count in self._failures.items()}
             numbers["baseline_learnt"] = self._analyser.learning
             numbers["declaration"] = float(self._holds.version)
         fresh_s = max(FAULT_AFTER_S, 3 * self._settings.poll_interval_s)
@@ -221,6 +224,7 @@ class MeterWatcher:
         with self._lock:
             first = self._failure is None
             self._failure = error
+            self._failures[error.reason] += 1
             last_s = self._last.monotonic_s if self._last else self._begun_s
         if first:
             _log.warning("meter %s: %s", self.part_id, error)

@@ -151,8 +151,11 @@ def opener(url: str, *, baud: int, parity: str = "E", stop_bits: int = 1) -> Ope
     if url.startswith("serial:"):
         path = url.removeprefix("serial:")
         return lambda: SerialWire(path, baud=baud, parity=parity, stop_bits=stop_bits)
-    parts = urlsplit(url)
-    if parts.scheme == "tcp" and parts.hostname and parts.port:
+    try:
+        parts = urlsplit(url)
         host, port = parts.hostname, parts.port
+    except ValueError:  # an address in broken brackets, a port beyond 65535
+        host = port = None
+    if host and port and parts.scheme == "tcp":
         return lambda: TcpWire(host, port)
     raise ValueError(f"'{url}' is no wire; use tcp://host:port or serial:/dev/...")

@@ -9,6 +9,9 @@ import pytest
 
 from sealwatch.edge.power import cli, scan
 from sealwatch.edge.power.profiles import load_profile
+from sealwatch.simulator.loads.scenarios import demo_load
+from sealwatch.simulator.meter import SimulatedMeter
+from sealwatch.simulator.meter_twin import Misbehaviour
 from tests.edge.power.test_dlt698 import ADDRESS as ADDRESS_698
 from tests.edge.power.test_dlt698 import Meter as Meter698
 from tests.edge.power.test_modbus import Device, floats
@@ -73,3 +76,37 @@ def test_a_silent_line_is_told_for_each_protocol_in_words(
     assert [line.partition(",")[0] for line in told.splitlines()[:3]] == list(scan.PROTOCOLS)
     assert "无应答" in told
     assert "no meter answers on" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--ratio", "0"], "0 is not from 0.001 to 100000"),
+        (["--ratio", "nan"], "nan is not from"),
+        (["--baud", "7"], "7 is not from 300 to 115200"),
+        (["--baud", "fast"], "invalid"),
+        (["--seconds", "-1"], "-1 is not from 0"),
+    ],
+)
+def test_an_option_out_of_its_bounds_is_told(options: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["meter", "test", "--url", "tcp://127.0.0.1:1", "--address", "1", *options])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["tcp://[::1", "tcp://127.0.0.1:99999", "bogus", "modbus-tcp://x:99999"])
+def test_an_address_that_is_no_wire_is_told_as_such(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for task in (["scan"], ["read", "--address", "1"]):
+        assert cli.main(["meter", *task, "--url", url]) == 2
+        assert "Traceback" not in capsys.readouterr().err
+
+
+def test_of_late_answers_and_silence_the_installer_hears_of_late_answers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with SimulatedMeter(demo_load(), address="123456789012", terminal=True) as meter:
+        meter.twin.misbehaviours = {Misbehaviour.LATE}
+        there = ["--url", meter.url, "--address", meter.address]
+        assert cli.main(["meter", "test", *there, "--seconds", "2"]) == 1
+    assert "应答太慢 / answers come too late: {" in capsys.readouterr().err

@@ -299,5 +299,6 @@ def test_the_last_seconds_before_a_meter_fell_silent_go_with_its_alarm() -> None
     bench.run()
     (alarm,) = bench.sink.alarms
     assert alarm.reason == "silent"
+    assert bench.watcher.health().numbers["failed_silent"] > 10
     seconds = {at for _, times, columns in bench.sink.sampled if "readings" not in columns for at in times}
     assert set(range(alarm.started_at_ms - 60_000, alarm.started_at_ms - 2000, 1000)) <= seconds
