@@ -23,8 +23,9 @@ logger = logging.getLogger(__name__)
 CONNECT_WITHIN_S: Final = 10.0
 _MOST_WAITING: Final = 10_000
 _MOST_BYTES: Final = 16_384
-_ON: Final = {"on", "true", "1", "closed", "close"}
-_OFF: Final = {"off", "false", "0", "open"}
+# "close" and "lock" are how some gateways name the state that they were brought to.
+_ON: Final = {"on", "true", "yes", "1", "closed", "close", "locked", "lock", "detected"}
+_OFF: Final = {"off", "false", "no", "0", "open", "opened", "unlocked", "unlock", "clear"}
 
 
 class Broker(Protocol):
@@ -139,7 +140,8 @@ class MqttSensors:
 
 
 def value_of(payload: bytes, key: str = "") -> float | bool | None:
-    """The value in a payload: on/off, true/false, open/closed or a number, by itself or under a key of a JSON object.
+    """The value in a payload: a word such as on, false, open or locked, or a number, by itself or under a key of a JSON
+    object.
 
     None where there is none, such as a message of the same topic that speaks of something else.
     """

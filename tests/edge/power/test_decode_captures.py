@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 from typing import Any
 
 import pytest
@@ -209,6 +210,16 @@ def test_a_line_that_is_no_hex_is_told_and_the_others_are_decoded(
     said = capsys.readouterr()
     assert [json.loads(line)["status"] for line in said.out.splitlines()] == ["ok", "not_hex", "ok"]
     assert "line 2: " in said.err
+
+
+def test_a_long_capture_of_noise_is_read_through_and_the_frame_in_it_found() -> None:
+    noise = random.Random(3).randbytes(6000)
+    facts = explain("modbus-rtu", noise + rtu("010300000002") + noise)
+    whole = [(fact["address"], fact["function"]) for fact in facts if fact["status"] == "ok"]
+    assert ("1", 3) in whole
+    assert len(whole) <= 3  # a CRC of 16 bits fits noise now and then
+    twice = [explain("dlt645-2007", POWER[:7] + b"\x69" + POWER[8:]) for _ in range(2)]
+    assert [facts[0]["status"] for facts in twice] == ["bad_header", "bad_header"]
 
 
 def test_half_a_byte_at_the_end_is_left_out_and_bytes_on_the_command_line_may_be_no_hex(

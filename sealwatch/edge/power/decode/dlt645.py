@@ -65,7 +65,7 @@ def explain(raw: bytes) -> list[dict[str, Any]]:
             facts.append(_broken(Broken("incomplete", raw[begin:later]) if swallowed else piece))
             told_to = min(later, begin + len(piece.raw))
     if not facts and START in raw:
-        return [_NO_SECOND_START]
+        return [dict(_NO_SECOND_START)]
     return facts
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from typing import Any
 
 _FUNCTIONS = {
@@ -43,13 +42,20 @@ _SHORTEST, _LONGEST = 4, 256
 _LAST_ADDRESS = 248  # 247 by the protocol; 248 is how a PZEM-004T alone on its line is asked
 
 
+def _shifted(value: int) -> int:
+    for _ in range(8):
+        value = (value >> 1) ^ 0xA001 if value & 1 else value >> 1
+    return value
+
+
+_TABLE = tuple(_shifted(value) for value in range(256))
+
+
 def crc16(data: bytes) -> int:
     """CRC-16/MODBUS."""
     crc = 0xFFFF
     for value in data:
-        crc ^= value
-        for _ in range(8):
-            crc = (crc >> 1) ^ 0xA001 if crc & 1 else crc >> 1
+        crc = (crc >> 8) ^ _TABLE[(crc ^ value) & 0xFF]
     return crc
 
 
@@ -89,7 +95,7 @@ def _candidates(raw: bytes) -> list[int]:
         return []
     function = raw[1]
     if function & 0x80:
-        return [5]
+        return [5] if len(raw) < 3 or raw[2] in _EXCEPTIONS else []
     if function in (1, 2, 3, 4):
         lengths = []
         words = function > 2
@@ -106,17 +112,40 @@ def _candidates(raw: bytes) -> list[int]:
         if told and told == (2 * count if function == 16 else (count + 7) // 8):
             return [9 + told] if len(raw) < 8 else [9 + told, 8]
         return [8]
-    return []
+    return _rare_candidates(function, raw)
+
+
+def _rare_candidates(function: int, raw: bytes) -> list[int]:
+    """Lengths of requests and answers of the functions that hardly any meter has."""
+    told = raw[2] if len(raw) > 2 else 0
+    if function in (12, 17, 20, 21):
+        return [4, 5 + told] if function in (12, 17) else [5 + told]
+    if function == 23:
+        return [5 + told, 13 + raw[10]] if len(raw) > 10 else [5 + told]
+    if function == 24:
+        return [6, 6 + int.from_bytes(raw[2:4], "big")]
+    return {7: [4, 5], 8: [8], 11: [4, 8], 22: [10]}.get(function, [])
 
 
 def _length(raw: bytes) -> int | None:
-    """The length of the frame here whose CRC holds: one by the limits of its function, or any that is possible for a
-    function of another form or a private one, alone on the line."""
-    lengths: Iterable[int] = _candidates(raw)
-    if not lengths and raw[1:2] and raw[1] in _FUNCTIONS:
-        lengths = range(_SHORTEST, _LONGEST + 1)
-    found = next((n for n in lengths if n <= len(raw) and _holds(raw[:n])), None)
-    return len(raw) if found is None and _holds(raw) else found
+    """The length of the frame here whose CRC holds: one by the limits of its function; any for function 43, which does
+    not tell; all there is for a private one, alone on the line."""
+    lengths = _candidates(raw)
+    if lengths:
+        return next((n for n in lengths if n <= len(raw) and _holds(raw[:n])), None)
+    if raw[1:2] == b"\x2b":
+        return _first_that_holds(raw)
+    return len(raw) if len(raw) <= _LONGEST and _holds(raw) else None
+
+
+def _first_that_holds(raw: bytes) -> int | None:
+    """The shortest length whose CRC holds."""
+    crc = crc16(raw[: _SHORTEST - 2])
+    for n in range(_SHORTEST, min(len(raw), _LONGEST) + 1):
+        if crc == raw[n - 2] | raw[n - 1] << 8:
+            return n
+        crc = (crc >> 8) ^ _TABLE[(crc ^ raw[n - 2]) & 0xFF]
+    return None
 
 
 def _damaged(raw: bytes) -> dict[str, Any]:
