@@ -158,6 +158,14 @@ def message(payload: str, *, control: int = 0xC3) -> bytes:
             "301B0700",
             [("cover_opened_count", 2, ""), ("cover_opened_total", 99, "s")],
         ),
+        # Asked and answered through another server, and bytes that came back from one of its ports.
+        ("09010B001E010705000000000001001E010010020000", "ok", "00100200", []),
+        (
+            "890106010705000000000001010010020001010106" + "0000007B" + "0000",
+            "ok",
+            "00100200",
+            [("forward_active_energy", 1.23, "kWh")],
+        ),
         ("850103301104000112000A0000", "ok", "30110400", [("power_loss_records", 10, "")]),
         ("86010940000200030000", "exception", "40000200", []),
         ("87010A8000810003000000", "exception", "80008100", []),
@@ -176,6 +184,11 @@ def test_messages_of_698_are_told_with_object_values_and_refusals(
     (fact,) = explain("dlt698.45", message(payload))
     assert (fact["status"], fact["data_identifier"]) == (status, identifier)
     assert [(v["name"], v["value"], v["unit"]) for v in fact.get("values", [])] == wanted
+
+
+def test_bytes_that_pass_through_a_698_server_are_told_as_they_are() -> None:
+    (fact,) = explain("dlt698.45", message("890706F20102010104FEFE68160000"))
+    assert (fact["service"], fact["data_identifier"], fact["carried"]) == ("ProxyResponse", "F2010201", "FEFE6816")
 
 
 def test_refusals_of_698_are_named() -> None:

@@ -164,10 +164,10 @@ def _apdu(apdu: Any) -> dict[str, Any]:
         return {"status": "exception", **fact, "errors": [_ERROR_TYPES.get(apdu.type, f"error_{apdu.type}")]}
     if fact["service"] == "LinkRequest":
         return fact | {"link": apdu.type.name}
-    parts: list[Any] = []
-    for name in ("attributes", "methods", "records", "payload", "result"):
-        found = getattr(apdu, name, None)
-        parts += found if isinstance(found, (list, tuple)) else []
+    carried = getattr(apdu, "payload", None)
+    if hasattr(carried, "port"):
+        return fact | _carried(carried)
+    parts = _parts(apdu)
     if parts:
         fact["data_identifier"] = ",".join(oad_text(_target(part)) for part in parts)
     values: list[dict[str, Any]] = []
@@ -179,6 +179,26 @@ def _apdu(apdu: Any) -> dict[str, Any]:
     if errors:
         fact |= {"status": "exception", "errors": errors}
     return fact
+
+
+def _parts(apdu: Any) -> list[Any]:
+    """What a message is about, piece by piece; those that it passes on to other servers too."""
+    parts: list[Any] = []
+    for name in ("attributes", "methods", "records", "payload", "result"):
+        found = getattr(apdu, name, None)
+        for part in found if isinstance(found, (list, tuple)) else []:
+            items = getattr(part, "items", None)
+            parts += items if isinstance(items, (list, tuple)) else [part]
+    return [part for part in parts if hasattr(_target(part), "oi")]
+
+
+def _carried(payload: Any) -> dict[str, Any]:
+    """Bytes that are passed through to a port as they are, or come back from it."""
+    found = getattr(payload, "result", getattr(payload, "command", b""))
+    fact: dict[str, Any] = {"data_identifier": oad_text(payload.port)}
+    if isinstance(found, int):
+        return fact | {"status": "exception", "errors": [_dar(found)]}
+    return fact | {"carried": bytes(found or b"").hex().upper()}
 
 
 def _target(part: Any) -> Any:
