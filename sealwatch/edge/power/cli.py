@@ -18,7 +18,7 @@ from sealwatch.edge.ports import MeterBus, MeterError
 from sealwatch.edge.power import replay, scan, weekly
 from sealwatch.edge.power.bus import Lines
 from sealwatch.edge.power.decode import PROTOCOLS, explain, from_hex
-from sealwatch.edge.power.plausible import doubts
+from sealwatch.edge.power.plausible import Doubt, doubts
 from sealwatch.edge.power.profiles import load_profile, profile_names
 from sealwatch.edge.power.sentences import day_and_time, kilowatts
 
@@ -38,7 +38,7 @@ def configure_meter(parser: argparse.ArgumentParser) -> None:
     )
     decode.set_defaults(run=run_decode)
     for name, run, summary in (
-        ("scan", run_scan, "find protocol, speed and address of the meter on a line"),
+        ("scan", run_scan, "find protocol, speed and address of the meter on a line; of Modbus it takes minutes"),
         ("read", run_read, "read everything once"),
         ("watch", run_watch, "live power with a small plot"),
         ("test", run_test, "read for a while and say in words what is wrong"),
@@ -124,16 +124,8 @@ def run_scan(arguments: argparse.Namespace) -> int:
 
 def run_read(arguments: argparse.Namespace) -> int:
     """Every quantity of the profile, and doubts about them."""
-    values: dict[str, float] = {}
-    refused: list[str] = []
     with _opened(arguments) as bus:
-        for quantity in load_profile(arguments.profile).quantities:
-            try:
-                values |= bus.read(arguments.address, [quantity]) if quantity not in values else {}
-            except MeterError as error:
-                if error.reason != "exception":
-                    raise CommandFailed(explain_failure(error)) from None
-                refused.append(quantity)
+        values, refused = _everything(bus, arguments)
     if refused:
         sys.stderr.write(f"{text.say('zh', 'power.why.exception')} / the meter does not tell: {', '.join(refused)}\n")
     found = doubts(values)
@@ -144,10 +136,28 @@ def run_read(arguments: argparse.Namespace) -> int:
     for name, value in values.items():
         shown = day_and_time(1000 * value) if name.endswith("_unix_s") else f"{value:.3f}"
         sys.stdout.write(f"{name:34} {shown:>19}\n")
+    _say(found)
+    return 0
+
+
+def _everything(bus: MeterBus, arguments: argparse.Namespace) -> tuple[dict[str, float], list[str]]:
+    """What the meter tells, and the quantities of its profile that it refuses. Raises CommandFailed."""
+    values: dict[str, float] = {}
+    refused: list[str] = []
+    for quantity in load_profile(arguments.profile).quantities:
+        try:
+            values |= bus.read(arguments.address, [quantity]) if quantity not in values else {}
+        except MeterError as error:
+            if error.reason != "exception":
+                raise CommandFailed(explain_failure(error)) from None
+            refused.append(quantity)
+    return values, refused
+
+
+def _say(found: Sequence[Doubt]) -> None:
     for doubt in found:
         sys.stdout.write(text.say("zh", f"power.doubt.{doubt.reason}") + "\n")
         sys.stdout.write(text.say("en", f"power.doubt.{doubt.reason}") + "\n")
-    return 0
 
 
 def run_watch(arguments: argparse.Namespace) -> int:
@@ -167,16 +177,21 @@ def run_watch(arguments: argparse.Namespace) -> int:
 
 
 def run_test(arguments: argparse.Namespace) -> int:
-    """Read for a while; exit 1 with the cause where fewer than 99 % of the readings came."""
+    """Read for a while, then everything once; exit 1 with the cause where fewer than 99 % of the readings came."""
     failed: dict[str, int] = {}
+    found: list[Doubt] = []
     with _opened(arguments) as bus:
         powers = list(_powers(bus, arguments, failed))
-    good = [p for p in powers if p is not None]
+        good = [p for p in powers if p is not None]
+        if good and not failed:
+            found = doubts(_everything(bus, arguments)[0])
     facts: dict[str, Any] = {"readings": len(powers), "good": len(good), "failed": failed}
+    facts["doubts"] = [doubt.reason for doubt in found]
     if arguments.json:
         sys.stdout.write(json.dumps(facts) + "\n")
     else:
         sys.stdout.write(f"{len(good)} of {len(powers)} readings are good\n")
+        _say(found)
     if len(good) < 0.99 * len(powers) or not good:
         # The first of late answers looks like none: the reason that helps stands before silence.
         worst = max(failed, key=lambda r: (failed[r], r != "silent"), default="silent")

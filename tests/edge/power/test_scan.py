@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from sealwatch.base import text
 from sealwatch.edge.power import cli, scan
 from sealwatch.edge.power.profiles import load_profile
 from sealwatch.simulator.loads.scenarios import demo_load
@@ -110,3 +111,13 @@ def test_of_late_answers_and_silence_the_installer_hears_of_late_answers(
         there = ["--url", meter.url, "--address", meter.address]
         assert cli.main(["meter", "test", *there, "--seconds", "2"]) == 1
     assert "应答太慢 / answers come too late: {" in capsys.readouterr().err
+
+
+def test_a_wire_put_in_backwards_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    turned = {0x2012: floats(10_000.0, 30_000.0, -50_000.0, 30_000.0)}
+    with Served(Device(CHINT | turned, unit=3).hear, terminal=True) as wire:
+        there = ["--url", wire.url, "--address", "3", "--profile", "chint-dtsu666"]
+        assert cli.main(["meter", "test", *there, "--seconds", "0.1"]) == 0
+    said = capsys.readouterr().out
+    assert "1 of 1 readings are good" in said
+    assert text.say("zh", "power.doubt.reversed_current") in said
