@@ -12,7 +12,7 @@ import logging
 import struct
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from sealwatch.base.clock import Clock, SystemClock
@@ -25,7 +25,7 @@ from sealwatch.edge.power.wire import Opener, Wire, WireError
 
 _IDLE_S = 0.25
 _FLOOD_BYTES = 4096
-_EXCEPTION = 0x80
+_EXCEPTION, _REQUEST = 0x80, 8
 _FORMATS = {"float32": ">f", "uint32": ">I", "int32": ">i"}
 
 
@@ -85,9 +85,10 @@ class RtuLine:
         if self._wire is None:
             self._wire = self._open()
         wire = self._wire
-        taken = 0
-        while taken < _FLOOD_BYTES and (stale := wire.read(0.0)):
-            taken += len(stale)
+        stale = b""
+        while len(stale) < _FLOOD_BYTES and (more := wire.read(0.0)):
+            stale += more
+        owed = _owed(stale, unit, block)
         request = frame(unit, block.function, struct.pack(">HH", block.register, block.count))
         self.statistics(unit).asked += 1
         wire.write(request)
@@ -96,7 +97,7 @@ class RtuLine:
         seen: Counter[str] = Counter()
         while (left_s := deadline_s - self._clock.monotonic_s()) > 0 and len(heard) < _FLOOD_BYTES:
             heard += wire.read(min(left_s, _IDLE_S))
-            answer = _find(heard, request, unit, block, seen)
+            answer = _find(heard, request, unit, block, seen, owed=owed)
             if answer is not None:
                 return self._accept(unit, answer)
         self._unanswered[_key(unit, block)] = self._clock.monotonic_s()
@@ -137,29 +138,69 @@ def _markers(block: ModbusBlock, others: Sequence[ModbusBlock]) -> list[ModbusBl
     ]
 
 
-def _find(heard: bytes, request: bytes, unit: int, block: ModbusBlock, seen: Counter[str]) -> bytes | None:
-    """The answer among what was heard; `seen` tells what else was there."""
+def _find(
+    heard: bytes, request: bytes, unit: int, block: ModbusBlock, seen: Counter[str], *, owed: int = 0
+) -> bytes | None:
+    """The answer among what was heard; `seen` tells what else was there.
+
+    Of several masters each may ask the same device for as many registers, and the answers look alike. `owed` answers
+    to others come first; where another one asks behind our request, none is taken: whose it is can't be told.
+    """
     seen.clear()
+    asked_by_others = False
+    for piece in _frames(heard):
+        if piece == request:
+            seen["echo"] += 1
+        elif _is_request(piece):
+            seen["foreign"] += 1
+            asked_by_others |= _alike(piece, unit, block)
+        elif piece[0] != unit or piece[1] & 0x7F != block.function:
+            seen["foreign"] += 1
+        elif not piece[1] & _EXCEPTION and piece[2] != 2 * block.count:
+            seen["late"] += 1
+        elif owed or asked_by_others:
+            owed -= owed > 0
+            seen["foreign"] += 1
+        else:
+            return piece
+    return None
+
+
+def _owed(stale: bytes, unit: int, block: ModbusBlock) -> int:
+    """Answers that look like the one to `block` and are still to come, to requests of other masters."""
+    owed = 0
+    for piece in _frames(stale):
+        if _is_request(piece):
+            owed += _alike(piece, unit, block)
+        elif piece[0] == unit and piece[1] & 0x7F == block.function:
+            owed = max(0, owed - 1)
+    return owed
+
+
+def _frames(heard: bytes) -> Iterator[bytes]:
+    """Requests to read and answers whose CRC holds, in order."""
     at = 0
     while at + 5 <= len(heard):
-        if heard[at : at + len(request)] == request:
-            seen["echo"] += 1
-            at += len(request)
-            continue
-        function = heard[at + 1]
-        length = 5 if function & _EXCEPTION else 5 + heard[at + 2]
-        piece = heard[at : at + length]
-        if len(piece) < length or crc16(piece[:-2]) != int.from_bytes(piece[-2:], "little"):
-            at += 1
-            continue
-        if piece[0] != unit or function & 0x7F != block.function:
-            seen["foreign"] += 1
-        elif function & _EXCEPTION or piece[2] == 2 * block.count:
-            return piece
-        else:
-            seen["late"] += 1
-        at += length
-    return None
+        answer = 5 if heard[at + 1] & _EXCEPTION else 5 + heard[at + 2]
+        lengths = (_REQUEST, answer) if heard[at + 1] in (3, 4) else (answer,)
+        length = next((n for n in lengths if at + n <= len(heard) and _holds(heard[at : at + n])), 0)
+        if length:
+            yield heard[at : at + length]
+        at += length or 1
+
+
+def _holds(piece: bytes) -> bool:
+    return crc16(piece[:-2]) == int.from_bytes(piece[-2:], "little")
+
+
+def _is_request(piece: bytes) -> bool:
+    """A request to read is 8 bytes long, which no answer with whole registers is."""
+    return len(piece) == _REQUEST and piece[1] in (3, 4)
+
+
+def _alike(request: bytes, unit: int, block: ModbusBlock) -> bool:
+    """Whether the answer to a request can't be told from the one to `block`."""
+    return (request[0], request[1], int.from_bytes(request[4:6], "big")) == (unit, block.function, block.count)
 
 
 class ModbusTcp:

@@ -143,6 +143,25 @@ def test_an_echo_and_a_foreign_answer_before_the_answer_do_not_matter() -> None:
     assert bench.power_w() == 5.0
 
 
+def test_an_answer_to_another_master_is_never_taken_for_ours() -> None:
+    bench = Bench("eastron-sdm120", {0x000C: floats(5.0)})
+    theirs = frame(1, 4, struct.pack(">HH", 0x0006, 2))  # of the same device, as long, from another register
+    answer = frame(1, 4, b"\x04" + floats(7777.0))
+    # They asked before us, and their answer comes behind our request.
+    bench.modem._coming.append((0.0, theirs))
+    bench.device.before = answer
+    assert bench.power_w() == 5.0
+    # They ask behind us: whose answer it is cannot be told.
+    bench.device.before = theirs + answer
+    assert bench.reason() == "foreign"
+    bench.clock.advance(20)
+    # Another master that asks for something of another length does no harm.
+    bench.device.before = frame(1, 4, struct.pack(">HH", 0x0000, 4)) + frame(1, 4, b"\x08" + floats(1.0, 2.0))
+    assert bench.power_w() == 5.0
+    bench.device.before = b""
+    assert bench.power_w() == 5.0
+
+
 @pytest.mark.parametrize("late_s", [1.6, 2.4, 3.3, 5.0])
 def test_a_late_answer_is_never_taken_for_the_next_one(late_s: float) -> None:
     bench = Bench("eastron-sdm120", {k: floats(1.0) for k in (0, 6, 0x1E)} | {0x46: floats(1, 1, 1)})
