@@ -46,6 +46,8 @@ def content(control: int, data: str, address: str = ADDRESS) -> dict[str, Any]:
         "".join(f"\\x{b:02x}" for b in POWER),
         " ".join(f"{b:x}" for b in POWER),
         '"' + POWER.hex("-") + '"',
+        "RX: " + POWER.hex(" "),
+        "[14:22:33.123]收←◆" + POWER.hex(" "),
     ],
 )
 def test_bytes_are_read_as_tools_print_them(written: str) -> None:

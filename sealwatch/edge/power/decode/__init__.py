@@ -24,6 +24,11 @@ PROTOCOLS: dict[str, Callable[[bytes], list[Fact]]] = {
 
 _MARKS = re.compile(r"""0[xX]|\\x|[\s,;:\-\[\](){}'"]""")
 
+# What serial tools put before the bytes: a time in brackets, and which way they went.
+_LABEL = re.compile(
+    r"^\s*(?:\[[^\]]*\]\s*)?(?:tx|rx|sent|send|received|recv|发送|接收|发|收)[\s:：<>→←◇◆-]+", re.IGNORECASE
+)
+
 _BYTE = re.compile(r"[0-9a-fA-F]{1,2}[hH]?")
 
 
@@ -37,9 +42,11 @@ def explain(protocol: str, raw: bytes, *, address: str = "") -> list[Fact]:
 
 
 def from_hex(text: str) -> bytes:
-    """Bytes from hex digits as tools print them: with blanks, commas, brackets, 0x, a trailing H. Half a byte at the
-    end, where a capture was cut off, is left out. Raises UsageError."""
-    words = _MARKS.sub(" ", text).split()
+    """Bytes from hex digits as tools print them: with blanks, commas, brackets, 0x, a trailing H, behind RX or TX.
+
+    Half a byte at the end, where a capture was cut off, is left out. Raises UsageError.
+    """
+    words = _MARKS.sub(" ", _LABEL.sub("", text)).split()
     if all(_BYTE.fullmatch(word) for word in words):
         words = [word.rstrip("hH").zfill(2) for word in words]
     digits = "".join(words)
