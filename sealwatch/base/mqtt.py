@@ -12,6 +12,7 @@ import os
 import random
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -23,6 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from sealwatch.base import settings
 from sealwatch.base.mqtt_bulk import BulkClient, Message
@@ -125,9 +127,9 @@ class Session:
         self._on_message, self._on_connected, self._on_published = on_message, on_connected, on_published
         self._on_messages = on_messages
         self._keepalive_s = keepalive_s
-        self._connected = threading.Event()
+        self._connected, self._ready = threading.Event(), threading.Event()
         self._refusal = ""
-        self._reported_down = False
+        self._told: set[str] = set()
         self._properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
         self._properties.SessionExpiryInterval = session_expiry_s
         self._properties.ReceiveMaximum = receive_maximum
@@ -156,6 +158,7 @@ class Session:
         client.on_connect = self._connect_came
         client.on_connect_fail = self._connect_failed
         client.on_disconnect = self._disconnect_came
+        client.on_subscribe = self._subscribe_came
         client.on_message = self._message_came
         client.on_publish = self._publish_done
         return client
@@ -171,8 +174,8 @@ class Session:
         return self._refusal
 
     def wait_connected(self, timeout_s: float) -> bool:
-        """Wait until connected, at most `timeout_s`; whether it is."""
-        return self._connected.wait(timeout_s)
+        """Wait until connected and heard for every subscription, at most `timeout_s`; whether it is."""
+        return self._ready.wait(timeout_s)
 
     def start(self) -> None:
         """Begin to connect, and keep at it. Returns at once."""
@@ -189,6 +192,7 @@ class Session:
         self._client.disconnect()
         self._client.loop_stop()
         self._connected.clear()
+        self._ready.clear()
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int | None:
         """Hand one message to the broker at QoS 1; its mid, or None while there is no connection.
@@ -223,30 +227,48 @@ class Session:
     ) -> None:
         if reason.is_failure:
             self._refusal = str(reason)
-            logger.warning("the broker %s refused the connection: %s", self._settings.url, reason)
+            self._tell("refused", "the broker %s refused the connection: %s", self._settings.url, reason)
             return
-        for topic_filter in self._subscriptions:
-            client.subscribe(topic_filter, qos=1)
         self._refusal = ""
+        self._told.clear()
         self._connected.set()
-        self._reported_down = False
         logger.info("connected to the broker %s", self._settings.url)
+        if self._subscriptions:
+            client.subscribe([(wanted, SubscribeOptions(qos=1)) for wanted in self._subscriptions])
+        else:
+            self._ready.set()
         if self._on_connected is not None:
             self._on_connected()
 
+    def _subscribe_came(
+        self, _client: paho.Client, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        for wanted, reason in zip(self._subscriptions, reasons, strict=False):
+            if reason.is_failure:
+                self._tell(
+                    wanted, "the broker %s does not let this side listen to %s: %s", self._settings.url, wanted, reason
+                )
+        self._ready.set()
+
     def _connect_failed(self, _client: paho.Client, _data: Any) -> None:
-        if not self._reported_down:
-            self._reported_down = True
-            logger.warning("the broker %s cannot be reached; trying again until it can", self._settings.url)
+        cause = sys.exc_info()[1]  # paho calls this while it handles the error, and does not hand it over
+        kind = "tls" if isinstance(cause, ssl.SSLError) else "away"
+        self._tell(kind, "the broker %s cannot be reached (%s); trying again until it can", self._settings.url, cause)
 
     def _disconnect_came(
         self, _client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         was_connected = self._connected.is_set()
         self._connected.clear()
-        if was_connected and reason.is_failure and not self._reported_down:
-            self._reported_down = True
-            logger.warning("the connection to the broker %s was lost: %s", self._settings.url, reason)
+        self._ready.clear()
+        if was_connected and reason.is_failure:
+            self._tell("away", "the connection to the broker %s was lost: %s", self._settings.url, reason)
+
+    def _tell(self, kind: str, sentence: str, *values: object) -> None:
+        """Log each kind of trouble once, not with every attempt, until the broker accepts the session again."""
+        if kind not in self._told:
+            self._told.add(kind)
+            logger.warning(sentence, *values)
 
     def _message_came(self, client: paho.Client, data: Any, message: paho.MQTTMessage) -> None:
         _without_delay(client, data, client.socket())

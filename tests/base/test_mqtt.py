@@ -6,7 +6,10 @@ import socket
 import threading
 from collections.abc import Iterator
 
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from sealwatch.base.broker import EmbeddedBroker, free_port
 from sealwatch.base.mqtt import Message, MqttSettings, Session, Will
@@ -42,17 +45,10 @@ class Inbox:
 
 
 def subscribed(url: str, inbox: Inbox, topic: str) -> Session:
-    """A session that has proved its subscription: it has received a message sent through it."""
+    """A session whose subscription the broker has confirmed."""
     session = Session(MqttSettings(url=url), client_id="listener", subscriptions=(topic,), on_message=inbox)
     session.start()
     assert session.wait_connected(TIMEOUT_S)
-    probe = topic.replace("#", "probe")
-    for _ in range(100):
-        session.publish(probe, b"probe")
-        with inbox._came:
-            if inbox._came.wait_for(lambda: bool(inbox.messages), 0.1):
-                break
-    assert inbox.messages
     return session
 
 
@@ -94,6 +90,33 @@ def test_publishing_while_offline_says_so_instead_of_queueing() -> None:
     assert not session.connected
     assert session.publish("seal/v1/a/b/alarm", b"x") is None
     session.stop()
+
+
+def test_a_broker_that_is_away_is_told_once_with_its_cause(caplog: pytest.LogCaptureFixture) -> None:
+    session = Session(MqttSettings(url=f"mqtt://127.0.0.1:{free_port()}"), client_id="lonely")
+    session._client.reconnect_delay_set(0, 0)
+    failed, failures = session._client.on_connect_fail, threading.Semaphore(0)
+
+    def counted(client: paho.Client, data: object) -> None:
+        assert failed is not None
+        failed(client, data)
+        failures.release()
+
+    session._client.on_connect_fail = counted
+    session.start()
+    assert all(failures.acquire(timeout=TIMEOUT_S) for _ in range(3))
+    session.stop()
+    (told,) = caplog.messages
+    assert "Connection refused" in told
+
+
+def test_what_the_broker_does_not_let_a_session_hear_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    session = Session(MqttSettings(url="mqtt://127.0.0.1"), client_id="curious", subscriptions=("t/#", "u/#"))
+    codes = [ReasonCode(PacketTypes.SUBACK, identifier=code) for code in (1, 0x87)]
+    session._subscribe_came(session._client, None, 1, codes, None)
+    session._subscribe_came(session._client, None, 2, codes, None)
+    (told,) = caplog.messages
+    assert "listen to u/#: Not authorized" in told
 
 
 @pytest.mark.parametrize(
