@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs SealWatch from this folder, without any network:  ./install.sh server|node [/opt/sealwatch]
 set -eu
+umask 022 # the service runs as another user than the one who installs
 here=$(cd "$(dirname "$0")" && pwd)
 what=${1:-}
 prefix=${2:-/opt/sealwatch}
@@ -33,5 +34,8 @@ if [ "$what" = node ] && [ -n "$(ls "$here/models" 2>/dev/null)" ]; then
   mkdir -p "$prefix/models"
   cp "$here"/models/* "$prefix/models/"
   echo "The person model is in $prefix/models: give the agent SEALWATCH_MODEL_DIR=$prefix/models"
+fi
+if [ "$prefix" = /opt/sealwatch ] && [ -w /usr/local/bin ]; then
+  ln -sf "$prefix/bin/sealwatch" /usr/local/bin/sealwatch
 fi
 echo "$("$prefix/bin/sealwatch" --version) is installed in $prefix. Next: $here/deploy/README.md"

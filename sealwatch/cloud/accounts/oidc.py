@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx
+import httpx2
 import msgspec
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.httpx_client import OAuth2Client
@@ -118,7 +118,7 @@ class Oidc:
                 token = client.fetch_token(
                     metadata["token_endpoint"], code=answer["code"], code_verifier=pending.verifier
                 )
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise OidcRefusal("provider_away", str(error)) from None
         except (AuthlibBaseError, ValueError, KeyError, TypeError) as error:
             raise OidcRefusal("token_refused", str(error)) from None
@@ -193,21 +193,21 @@ class Oidc:
 
     def _asked(self, now_s: float) -> _Provider:
         try:
-            with httpx.Client(timeout=_TIMEOUT_S, verify=self._tls, trust_env=False) as client:
+            with httpx2.Client(timeout=_TIMEOUT_S, verify=self._tls, trust_env=False) as client:
                 metadata = _document(client, self._settings.issuer.rstrip("/") + _WELL_KNOWN)
                 if metadata.get("issuer") != self._settings.issuer:
                     raise OidcRefusal("provider_broken", f"it calls itself {metadata.get('issuer')!r}")
                 for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
                     _refuse_plain(name, metadata.get(name), self._settings.issuer)
                 keys = KeySet.import_key_set(_document(client, metadata["jwks_uri"]))  # type: ignore[arg-type]
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise OidcRefusal("provider_away", str(error)) from None
-        except (JoseError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+        except (JoseError, httpx2.InvalidURL, ValueError, KeyError, TypeError) as error:
             raise OidcRefusal("provider_broken", str(error)) from None
         return _Provider(metadata, keys, now_s)
 
 
-def _document(client: httpx.Client, url: str) -> dict[str, Any]:
+def _document(client: httpx2.Client, url: str) -> dict[str, Any]:
     value = client.get(url).raise_for_status().json()
     if not isinstance(value, dict):
         raise OidcRefusal("provider_broken", f"{url} is no JSON object")

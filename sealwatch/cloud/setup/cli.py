@@ -86,10 +86,11 @@ def _init(arguments: argparse.Namespace) -> int:
         console.print(_line(name, told, language))
         if told.outcome in {Outcome.FAILED, Outcome.WAITING}:
             worst = Outcome.FAILED
+    if tokens or worst is not Outcome.FAILED:  # a token is shown whatever else failed: it is shown this once
+        for line in _next(plan, tokens, language):
+            console.print(escape(line))
     if worst is Outcome.FAILED:
         raise CommandFailed(text.say(language, "init.again"))
-    for line in _next(plan, tokens, language):
-        console.print(escape(line))
     return 0
 
 
@@ -146,10 +147,20 @@ def _test_page(plan: Plan, language: Language) -> Told:
     return (done if submission.ok else failed)("page.said", said=" ".join(sentences))
 
 
+def _start(plan: Plan) -> list[str]:
+    if plan.compose:
+        return ["docker compose up --detach --wait"]
+    return [
+        f"cp {plan.folder}/broker/mosquitto.conf /etc/mosquitto/conf.d/sealwatch.conf",
+        f"cp {plan.folder}/proxy/sealwatch.conf /etc/nginx/sites-enabled/",
+        "systemctl restart mosquitto nginx",
+        "systemctl enable --now sealwatch-cloud sealwatch-backup.timer sealwatch-retention.timer",
+    ]
+
+
 def _next(plan: Plan, tokens: list[str], language: Language) -> list[str]:
     """The exact commands that come now."""
-    start = "docker compose up --detach --wait" if plan.compose else "systemctl enable --now mosquitto sealwatch-cloud"
-    lines = [text.say(language, "init.next.start"), f"  {start}"]
+    lines = [text.say(language, "init.next.start"), *(f"  {command}" for command in _start(plan))]
     config = "/etc/sealwatch/cloud.toml" if plan.compose else plan.config
     first = f"sealwatch cloud account first --config {config}"
     lines.append(text.say(language, "init.next.admin"))

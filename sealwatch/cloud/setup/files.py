@@ -24,6 +24,8 @@ from sealwatch.cloud.setup.steps import Told, done, failed, skipped
 
 _LEAF_DAYS: Final = 5 * 365
 _RENEW_DAYS: Final = 30
+_BROKER_MAIN: Final = Path("/etc/mosquitto/mosquitto.conf")
+_ONCE: Final = {"persistence_location"}
 _SHIPPED: Final = resources.files("sealwatch.cloud.setup") / "shipped"
 
 
@@ -121,14 +123,19 @@ def make_broker(plan: Plan) -> Told:
     broker, tls = plan.folder / "broker", plan.folder / "tls"
     made = _leaf(plan, broker, "broker", plan.broker_hosts)
     made |= _leaf(plan, tls, SERVICE_NAME, ())
-    config = _shipped("mosquitto.conf")
-    if not plan.compose:
-        config = config.replace("/etc/mosquitto/sealwatch/", f"{broker}/")
-    made |= _write(broker / "mosquitto.conf", config)
+    made |= _write(broker / "mosquitto.conf", _shipped("mosquitto.conf") if plan.compose else _broker_config(broker))
     made |= _write(broker / "acl", _shipped("acl"), mode=0o600)
     if not made:
         return skipped("broker.there", folder=broker)
     return done("broker.made", folder=broker, hosts=", ".join(plan.broker_hosts))
+
+
+def _broker_config(folder: Path, main: Path = _BROKER_MAIN) -> str:
+    """For `conf.d` of the distribution: what its main file says already may not be said twice."""
+    config = _shipped("mosquitto.conf").replace("/etc/mosquitto/sealwatch/", f"{folder}/")
+    said = main.read_text(encoding="utf-8") if main.exists() else "persistence_location (Debian's says it)"
+    names = {line.split()[0] for line in said.splitlines() if line.strip() and not line.startswith("#")}
+    return "".join(line for line in config.splitlines(keepends=True) if line.partition(" ")[0] not in names & _ONCE)
 
 
 def make_proxy(plan: Plan) -> Told:

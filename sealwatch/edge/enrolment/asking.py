@@ -34,6 +34,7 @@ from sealwatch.contract.wire import Refused, decode
 
 _TIMEOUT_S: Final = 20.0
 _MAX_ANSWER_BYTES: Final = 2 * enrolment.MAX_BODY_BYTES
+_BEHIND_PROXY: Final = {502, 503, 504}
 
 
 class AskError(CommandFailed):
@@ -102,6 +103,9 @@ def _refusal(url: str, status: int, answer: bytes) -> AskError:
     except (msgspec.MsgspecError, ValueError):
         problem = _Problem()
     if not problem.reason:
+        if status in _BEHIND_PROXY:
+            what = "a proxy answers there, but not the service behind it; have it started, or wait until it is up"
+            return AskError("unreachable", f"{url} answered {status}: {what}")
         return AskError("unreachable", f"{url} answered {status}; check the address")
     return AskError(problem.reason, f"the service refuses ({problem.reason}): {problem.detail}")
 

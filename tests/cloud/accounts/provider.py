@@ -38,6 +38,7 @@ class Provider:
     sign_with: RSAKey | None = None
     says_issuer: str = ""
     refuses: str = ""
+    hangs_up: bool = False
     asked: list[str] = field(default_factory=list)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -108,6 +109,8 @@ def serving(clock: Clock) -> Iterator[Provider]:
 
         def do_POST(self) -> None:
             provider.asked.append(self.path)
+            if provider.hangs_up:
+                return
             form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
             self._say(*provider.token(form, self.headers.get("Authorization", "")))
 

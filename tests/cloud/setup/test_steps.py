@@ -8,7 +8,9 @@ import pytest
 
 from sealwatch.base.errors import UsageError
 from sealwatch.cli import main
+from sealwatch.cloud.setup import files
 from sealwatch.cloud.setup.steps import Outcome, Step, Told, done, walk
+from tests.support import mosquitto_or_skip
 
 
 def test_a_failed_step_holds_up_what_needs_it_and_nothing_else() -> None:
@@ -54,6 +56,24 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     monkeypatch.setenv("LANG", "C")
     monkeypatch.delenv("LC_ALL", raising=False)
     return Shell(tmp_path, capsys)
+
+
+def test_debians_broker_takes_the_file_beside_its_own(shell: Shell, tmp_path: Path) -> None:
+    shell("--host", "seal.example.cn")
+    ours = (shell.folder / "etc" / "broker" / "mosquitto.conf").read_text(encoding="utf-8")
+    ours = ours.replace("listener 8883", "listener {port} 127.0.0.1")
+    debian = "persistence true\npersistence_location {folder}/\n"
+    with mosquitto_or_skip(debian + ours):
+        pass
+    alone = tmp_path / "mosquitto.conf"
+    alone.write_text("# persistence_location /nowhere\n")
+    assert "persistence_location /var/lib/mosquitto/" in files._broker_config(tmp_path, alone)
+
+
+def test_a_token_is_shown_where_something_else_failed(shell: Shell) -> None:
+    code, outcomes, said = shell("--host", "seal.example.cn", *SITE, "--page", "webhook:nobody")
+    assert (code, outcomes["test page"], outcomes["enrolment token"]) == (1, "failed", "done")
+    assert "--token" in said
 
 
 SITE = ("--site", "210423000017=示范沟一号井", "--node", "node-1")

@@ -236,6 +236,16 @@ def test_a_provider_that_is_away_or_another_one_is_named_and_passwords_still_wor
     assert enter(Role.INSPECTOR).get("/account").status_code == 200
 
 
+def test_a_provider_that_goes_away_between_the_two_halves_of_a_login_is_said(
+    scene: Scene, provider: Provider, browser: TestClient
+) -> None:
+    invite(scene)
+    back = way_back(browser)
+    provider.hangs_up = True
+    answer = browser.get(back, headers={"Accept": "application/json"})
+    assert (answer.status_code, said(answer)) == (503, "oidc_provider_away")
+
+
 def test_check_says_what_to_register_and_whether_the_provider_answers(scene: Scene, provider: Provider) -> None:
     assert scene.oidc is not None
     good, sentence = check._oidc(scene.oidc, "https://seal.example", Language.EN)
